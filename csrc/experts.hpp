@@ -1,0 +1,41 @@
+// Grouped experts of HMoE (Inter2Former, section 3.6): all experts' tokens in one call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "experts_kernel.hpp"
+
+namespace inter2former {
+
+// The weights of all experts of one layer, packed once for one instruction set. Immutable, so any
+// number of threads may use it at the same time.
+class PackedExperts {
+public:
+    // Row-major float32: gate_up (experts, 2 hidden, width), first the gate rows; norm_weight and
+    // norm_bias (experts, hidden); down (experts, width, hidden). All sizes are at least 1.
+    PackedExperts(const ExpertsKernel& kernel, int64_t experts, int64_t width, int64_t hidden,
+                  const float* gate_up, const float* norm_weight, const float* norm_bias,
+                  const float* down);
+
+    // y[t] = expert index[t] of x[t] for `tokens` tokens; x and y are (tokens, width), row-major.
+    // Throws std::invalid_argument when an index lies outside [0, experts).
+    void run(const float* x, const int64_t* index, int64_t tokens, float* y, int threads) const;
+
+    const ExpertsKernel& kernel() const { return kernel_; }
+    int64_t experts() const { return experts_; }
+    int64_t width() const { return width_; }
+    int64_t hidden() const { return hidden_; }
+    int64_t bytes() const { return experts_ * expert_floats_ * static_cast<int64_t>(sizeof(float)); }
+
+private:
+    ExpertWeights expert(int64_t number) const;
+
+    const ExpertsKernel& kernel_;
+    int64_t experts_, width_, hidden_;
+    int64_t gate_up_floats_, norm_floats_, down_floats_, expert_floats_;
+    std::unique_ptr<float[]> storage_;
+    float* weights_;  // `storage_` from its first cache line on
+};
+
+}  // namespace inter2former
