@@ -1,0 +1,208 @@
+"""The stored arrays of an image: their axes, dtypes, and the levels of a pyramid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.errors import ImageError
+
+__all__ = ["Level", "find_levels"]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One stored array, seen as (height, width, channels).
+
+    Parameters
+    ----------
+    array : array-like
+        Anything with ``shape``, ``dtype`` and slicing.
+    height, width : int
+        Size in its own pixels.
+    channels : int
+        Channels that are used (alpha is not).
+    channel_axis : int or None
+        Which axis holds the channels.
+    factor : float
+        Image pixels per pixel of this level, 1 for the full resolution. Whole where the shapes
+        allow it.
+    """
+
+    array: Any
+    height: int
+    width: int
+    channels: int
+    channel_axis: int | None
+    factor: float
+
+    def read(self, r0: int, r1: int, c0: int, c1: int) -> npt.NDArray[Any]:
+        """Read pixels [r0, r1) x [c0, c1) of this level.
+
+        Returns
+        -------
+        array, (r1 - r0, c1 - c0, channels)
+            In the stored dtype; a view where the array allows it.
+
+        Raises
+        ------
+        ImageError
+            If the array can't be read there.
+        """
+        index: list[slice] = [slice(r0, r1), slice(c0, c1)]
+        if self.channel_axis is not None:
+            index.insert(self.channel_axis, slice(0, self.channels))
+        try:
+            pixels = np.asarray(self.array[tuple(index)])
+        except Exception as error:  # whatever a lazy array raises: OSError, codec errors, ...
+            raise ImageError(
+                f"Rows {r0} to {r1}, columns {c0} to {c1} of the image could not be read "
+                f"({type(error).__name__}: {error}); is its file complete and still there?"
+            ) from error
+        if self.channel_axis is None:
+            pixels = pixels[..., np.newaxis]
+        else:
+            pixels = np.moveaxis(pixels, self.channel_axis, -1)
+        if pixels.shape != (r1 - r0, c1 - c0, self.channels):
+            raise ImageError(
+                f"Rows {r0} to {r1}, columns {c0} to {c1} of the image came back with the shape "
+                f"{pixels.shape}; its size must have changed. Load it again."
+            )
+        return pixels
+
+
+def find_levels(image: Any, channel_axis: int | None, rgb: bool | None) -> tuple[Level, ...]:
+    """Find the levels of an image and their axes.
+
+    Parameters
+    ----------
+    image : array-like or sequence of array-like
+        One 2-D plane, with or without channels, or the levels of its pyramid, largest first.
+    channel_axis : int or None
+        The axis that holds channels.
+    rgb : bool or None
+        Whether the last axis holds RGB or RGBA; None: if it has length 3 or 4, there are three
+        axes and no `channel_axis`.
+
+    Returns
+    -------
+    tuple of Level
+        Full resolution first.
+
+    Raises
+    ------
+    ImageError
+        If the dtype or the dimensions can't be used, or the levels do not match.
+    """
+    arrays = list(image) if _is_pyramid(image) else [image]
+    if not arrays:
+        raise ImageError("The image is an empty list: give an array or a list of pyramid levels.")
+    first = _level(arrays[0], channel_axis, rgb, None)
+    levels = [first]
+    for array in arrays[1:]:
+        level = _level(array, channel_axis, rgb, first)
+        if level.channels != first.channels:
+            raise ImageError(
+                f"The pyramid levels do not match: {first.channels} channels in the first, "
+                f"{level.channels} in another."
+            )
+        if level.factor < levels[-1].factor:
+            raise ImageError("The pyramid levels must be ordered from the largest to the smallest.")
+        levels.append(level)
+    return tuple(levels)
+
+
+def _is_pyramid(image: Any) -> bool:
+    if hasattr(image, "dtype") and not isinstance(image, Sequence):
+        return False
+    if not isinstance(image, Sequence) or isinstance(image, (str, bytes)):
+        return False
+    if image and not all(hasattr(item, "shape") for item in image):
+        raise ImageError(
+            "A list is taken for the levels of a pyramid, and this one does not hold arrays; "
+            "turn nested lists of numbers into an array with numpy.asarray first."
+        )
+    return True
+
+
+def _level(array: Any, channel_axis: int | None, rgb: bool | None, first: Level | None) -> Level:
+    shape = getattr(array, "shape", None)
+    if shape is None or not hasattr(array, "dtype") or not hasattr(array, "__getitem__"):
+        raise ImageError(
+            f"An image must be an array (NumPy, Dask, zarr, ...), not {type(array).__name__}."
+        )
+    _check_dtype(array.dtype)
+    shape = tuple(int(n) for n in shape)
+    axis, used = _channels(shape, channel_axis, rgb)
+    height, width = (n for i, n in enumerate(shape) if i != axis)
+    if 0 in shape:
+        raise ImageError(f"The image is empty: its shape is {shape}.")
+    factor = 1.0 if first is None else _factor(first, height, width)
+    return Level(array, height, width, used, axis, factor)
+
+
+def _channels(
+    shape: tuple[int, ...], channel_axis: int | None, rgb: bool | None
+) -> tuple[int | None, int]:
+    ndim = len(shape)
+    if channel_axis is not None:
+        if rgb:
+            raise ImageError("Give either channel_axis or rgb=True, not both.")
+        if ndim != 3 or not -ndim <= channel_axis < ndim:
+            raise ImageError(
+                f"With channel_axis={channel_axis} the image must have three axes, rows, columns "
+                f"and channels; its shape is {shape}. Of a stack or a series, pass one plane."
+            )
+        axis = channel_axis % ndim
+        return axis, shape[axis]
+    if rgb and (ndim != 3 or shape[-1] not in (3, 4)):
+        raise ImageError(
+            f"An RGB(A) image has the shape (rows, columns, 3) or (rows, columns, 4), not {shape}."
+        )
+    if ndim == 3 and shape[-1] in (3, 4) and rgb is not False:
+        return 2, 3
+    if ndim != 2:
+        raise ImageError(
+            f"An image must have two axes, or three with channels; its shape is {shape}. "
+            "Of a stack or a series, pass one plane, such as image[0]; for channels, give "
+            "channel_axis."
+        )
+    return None, 1
+
+
+def _check_dtype(dtype: Any) -> None:
+    try:
+        kind = np.dtype(dtype).kind
+    except TypeError as error:
+        raise ImageError(f"The dtype {dtype} of the image is not one of NumPy's.") from error
+    if kind == "c":
+        raise ImageError(
+            f"The image is complex ({dtype}); pass its magnitude (numpy.abs) or another real array."
+        )
+    if kind not in "biuf":
+        raise ImageError(
+            f"The image has the dtype {dtype}; only booleans, integers and floating-point numbers "
+            "can be used."
+        )
+
+
+def _factor(first: Level, height: int, width: int) -> float:
+    """Image pixels per level pixel; whole when rounding explains the difference."""
+    factor = first.height / height if first.height >= first.width else first.width / width
+    for whole in (round(factor), int(factor), int(factor) + 1):
+        if whole >= 1 and all(
+            n in (-(-full // whole), max(1, full // whole))
+            for full, n in ((first.height, height), (first.width, width))
+        ):
+            return float(whole)
+    # One pixel of rounding for each level of a long pyramid is common.
+    if abs(first.height / factor - height) > 2 or abs(first.width / factor - width) > 2:
+        raise ImageError(
+            f"The pyramid levels do not match: {first.height} x {first.width} pixels in the first "
+            f"and {height} x {width} in another are no scaled versions of each other."
+        )
+    return factor

@@ -1,0 +1,289 @@
+"""Lazy reading of image regions as the model's input."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.errors import ImageError
+from napari_inter2former.images._levels import Level, find_levels
+from napari_inter2former.images._normalize import Normalization
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ImageSource", "as_image_source"]
+
+# Images up to this many pixels are normalised by all of them, others by a sample of about as many.
+SAMPLE_PIXELS = 1 << 20
+# A larger image on disk is sampled in blocks this many times this many: a pixel costs a chunk.
+SAMPLE_GRID = 4
+# Pixels read at once when a region is shrunk.
+STRIP_PIXELS = 1 << 24
+
+Floats = npt.NDArray[np.float32]
+
+
+class ImageSource:
+    """One image plane of any size, read region by region at power-of-two zooms.
+
+    Made by `as_image_source`. Nothing is read before it is asked for, apart from the sample for
+    the normalisation, and no copy of the whole image is made.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (height, width) in image pixels.
+    channels : int
+        Stored channels that are used (3 for RGBA).
+    normalization : Normalization
+        The limits in use.
+    """
+
+    def __init__(self, levels: tuple[Level, ...], normalization: Normalization | None) -> None:
+        self._levels = levels
+        self.shape = (levels[0].height, levels[0].width)
+        self.channels = levels[0].channels
+        if normalization is None:
+            normalization = estimate_normalization(levels)
+        if normalization.channels != self.channels:
+            raise ImageError(
+                f"The normalisation is for {normalization.channels} channels, and the image has "
+                f"{self.channels}."
+            )
+        self.normalization = normalization
+
+    def read(self, row: int, column: int, height: int, width: int, exponent: int) -> Floats:
+        """Read a region of the zoomed image.
+
+        The image at zoom ``2 ** exponent`` has ``ceil(size * zoom)`` rows and columns. Shrinking
+        averages areas, enlarging is bilinear, with the true neighbours beyond the region's edge.
+
+        Parameters
+        ----------
+        row, column : int
+            First row and column, in pixels of the zoomed image; at zooms above 1 multiples of the
+            zoom.
+        height, width : int
+            Size in pixels of the zoomed image, within it.
+        exponent : int
+            Base-2 logarithm of the zoom.
+
+        Returns
+        -------
+        array of float32, (height, width, 3)
+            In [0, 1], C-contiguous.
+
+        Raises
+        ------
+        ImageError
+            If the image can't be read there.
+        """
+        if exponent > 0:
+            pixels = self._enlarged(row, column, height, width, 1 << exponent)
+        else:
+            pixels = self._shrunk(row, column, height, width, 1 << -exponent)
+        return to_three_channels(np.clip(pixels, 0.0, 1.0))
+
+    def _enlarged(self, row: int, column: int, height: int, width: int, zoom: int) -> Floats:
+        level = self._levels[0]
+        r0, r1 = row // zoom, -(-(row + height) // zoom)
+        c0, c1 = column // zoom, -(-(column + width) // zoom)
+        top, left = max(r0 - 1, 0), max(c0 - 1, 0)
+        raw = level.read(top, min(r1 + 1, level.height), left, min(c1 + 1, level.width))
+        pixels = self.normalization.scale(raw)
+        size = (pixels.shape[1] * zoom, pixels.shape[0] * zoom)
+        pixels = _channelwise(
+            pixels, lambda plane: cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
+        )
+        r, c = row - top * zoom, column - left * zoom
+        return pixels[r : r + height, c : c + width]
+
+    def _shrunk(self, row: int, column: int, height: int, width: int, factor: int) -> Floats:
+        level = self._pick(factor)
+        ratio = factor / level.factor
+        out = np.empty((height, width, self.channels), dtype=np.float32)
+        rows = max(1, int(STRIP_PIXELS / (ratio * ratio * width)))
+        for start in range(0, height, rows):
+            stop = min(start + rows, height)
+            if ratio == int(ratio):
+                strip = self._averaged(level, row + start, column, stop - start, width, int(ratio))
+            else:
+                strip = self._resampled(level, row + start, column, stop - start, width, ratio)
+            out[start:stop] = strip
+        return out
+
+    def _pick(self, factor: int) -> Level:
+        """Pick the coarsest level that is not coarser than wanted, whole ratios preferred."""
+        fine = [level for level in self._levels if level.factor <= factor]
+        best = fine[-1]
+        for level in reversed(fine):
+            if factor % level.factor == 0 and best.factor < 2 * level.factor:
+                return level
+        return best
+
+    def _averaged(
+        self, level: Level, row: int, column: int, height: int, width: int, n: int
+    ) -> Floats:
+        """Means of n x n blocks; blocks at the image's far edge may be smaller."""
+        r1, c1 = min((row + height) * n, level.height), min((column + width) * n, level.width)
+        # A level that was rounded down can lack the last block: its last pixel stands in.
+        r0, c0 = min(row * n, r1 - 1), min(column * n, c1 - 1)
+        pixels = self.normalization.scale(level.read(r0, r1, c0, c1))
+        if n == 1:
+            return _padded(pixels, height, width)
+        h, w = math.ceil((r1 - r0) / n), math.ceil((c1 - c0) / n)
+        # Repeating the edge changes the weights inside the last, partial block only.
+        pixels = _padded(pixels, h * n, w * n)
+        means = _channelwise(
+            pixels, lambda plane: cv2.resize(plane, (w, h), interpolation=cv2.INTER_AREA)
+        )
+        return _padded(means, height, width)
+
+    def _resampled(
+        self, level: Level, row: int, column: int, height: int, width: int, ratio: float
+    ) -> Floats:
+        """Any ratio: areas averaged by its whole part, then bilinear at the pixel centres."""
+        n = int(ratio)
+        rows = ((np.arange(row, row + height) + 0.5) * ratio / n - 0.5).astype(np.float32)
+        columns = ((np.arange(column, column + width) + 0.5) * ratio / n - 0.5).astype(np.float32)
+        shape = (-(-level.height // n), -(-level.width // n))
+        r0, r1 = _covering(rows, shape[0])
+        c0, c1 = _covering(columns, shape[1])
+        pixels = self._averaged(level, r0, c0, r1 - r0, c1 - c0, n)
+        map_x, map_y = np.meshgrid(columns - c0, rows - r0)
+        return _channelwise(
+            pixels,
+            lambda plane: cv2.remap(
+                plane, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            ),
+        )
+
+
+def as_image_source(
+    image: Any,
+    channel_axis: int | None = None,
+    rgb: bool | None = None,
+    normalization: Normalization | None = None,
+) -> ImageSource:
+    """Wrap an image for reading by windows.
+
+    Channels become the model's three inputs like this: one channel (grey) is repeated; three are
+    red, green and blue; RGBA loses its alpha; two give red, green and their mean; of four and
+    more, input ``j`` is the mean of the normalised channels ``j, j + 3, j + 6, ...``, so that none
+    is dropped.
+
+    Parameters
+    ----------
+    image : array-like, sequence of array-like, or ImageSource
+        One plane: (rows, columns), (rows, columns, 3 or 4) for RGB(A), or three axes with
+        `channel_axis`. NumPy (memory-mapped or not), Dask, zarr or anything that slices alike; a
+        sequence holds the levels of a pyramid, largest first. Booleans, integers and floating
+        point; NaN and infinities are allowed.
+    channel_axis : int, optional
+        Axis of the channels.
+    rgb : bool, optional
+        Whether the last axis is RGB(A); by default when it has length 3 or 4.
+    normalization : Normalization, optional
+        Limits to use; by default percentiles 1 and 99.8 of each channel, of a bounded sample.
+
+    Returns
+    -------
+    ImageSource
+
+    Raises
+    ------
+    ImageError
+        If the image can't be used; the message says why.
+    """
+    if isinstance(image, ImageSource):
+        return image
+    return ImageSource(find_levels(image, channel_axis, rgb), normalization)
+
+
+def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
+    """Estimate the limits from at most about `SAMPLE_PIXELS` pixels.
+
+    The smallest level that has a quarter of that many pixels is used; if it is larger than the
+    bound, every n-th pixel of an array in memory and a grid of blocks of any other.
+    """
+    enough = [level for level in levels if level.height * level.width >= SAMPLE_PIXELS // 4]
+    level = enough[-1] if enough else levels[0]
+    height, width = level.height, level.width
+    if height * width <= SAMPLE_PIXELS:
+        return Normalization.from_sample(_as_sample(level.read(0, height, 0, width)))
+    if isinstance(level.array, np.ndarray) and not isinstance(level.array, np.memmap):
+        step = math.ceil(math.sqrt(height * width / SAMPLE_PIXELS))
+        view = level.read(0, height, 0, width)  # a view: nothing is copied
+        return Normalization.from_sample(_as_sample(view[::step, ::step]))
+    sample = np.concatenate([_as_sample(level.read(*box)) for box in _blocks(height, width)])
+    normalization = Normalization.from_sample(sample)
+    return _not_blind(normalization, sample.dtype)
+
+
+def to_three_channels(pixels: Floats) -> Floats:
+    """Turn normalised channels (h, w, n) into the model's three (see `as_image_source`)."""
+    channels = pixels.shape[2]
+    if channels == 3:
+        return np.ascontiguousarray(pixels)
+    out = np.empty((*pixels.shape[:2], 3), dtype=np.float32)
+    if channels == 1:
+        out[...] = pixels
+    elif channels == 2:
+        out[..., :2] = pixels
+        out[..., 2] = pixels.mean(axis=2)
+    else:
+        for j in range(3):
+            out[..., j] = pixels[..., j::3].mean(axis=2)
+    return out
+
+
+def _not_blind(normalization: Normalization, dtype: np.dtype[Any]) -> Normalization:
+    """Give an even sample of a large image the dtype's range: what it missed must stay visible."""
+    if dtype.kind not in "iu":
+        return normalization
+    largest = float(np.iinfo(dtype).max)
+    pairs = zip(normalization.low, normalization.high, strict=True)
+    high = tuple(high if high > low else largest for low, high in pairs)
+    return Normalization(normalization.low, high)
+
+
+def _blocks(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
+    """Evenly spread blocks (r0, r1, c0, c1), `SAMPLE_PIXELS` together."""
+    side = math.isqrt(SAMPLE_PIXELS) // SAMPLE_GRID
+    h = min(height, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(width, side))))
+    w = min(width, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(height, side))))
+    for i in range(SAMPLE_GRID):
+        for j in range(SAMPLE_GRID):
+            r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
+            c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
+            yield r0, r0 + h, c0, c0 + w
+
+
+def _as_sample(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return pixels.reshape(-1, pixels.shape[-1])
+
+
+def _channelwise(pixels: Floats, function: Any) -> Floats:
+    """Apply an OpenCV function plane by plane (OpenCV drops single and refuses many channels)."""
+    planes = [function(np.ascontiguousarray(pixels[..., i])) for i in range(pixels.shape[2])]
+    return np.stack(planes, axis=-1)
+
+
+def _padded(pixels: Floats, height: int, width: int) -> Floats:
+    """Repeat the last row and column up to a size."""
+    h, w = pixels.shape[:2]
+    if (h, w) == (height, width):
+        return pixels
+    return np.pad(pixels, ((0, height - h), (0, width - w), (0, 0)), mode="edge")
+
+
+def _covering(positions: Floats, size: int) -> tuple[int, int]:
+    """Return the indices of the pixels that bilinear sampling at `positions` needs."""
+    start = min(max(int(np.floor(positions[0])), 0), size - 1)
+    stop = min(max(int(np.floor(positions[-1])) + 2, start + 1), size)
+    return start, stop

@@ -1,0 +1,8 @@
+"""Set an image, click, get masks: `Predictor` and `Mask`."""
+
+from __future__ import annotations
+
+from napari_inter2former.predictor._mask import Mask
+from napari_inter2former.predictor._predictor import Predictor
+
+__all__ = ["Mask", "Predictor"]

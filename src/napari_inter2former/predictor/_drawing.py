@@ -1,0 +1,200 @@
+"""From a window's logits to what the predictor needs: a mask in image pixels, size, borders."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.predictor._mask import Bools, Box, Mask, cropped_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from napari_inter2former.predictor._windows import Rect, Window
+
+__all__ = ["Drawing", "Extent", "measure", "stability", "to_mask"]
+
+OUTSIDE = -100.0
+"""Logit outside the decoded box (Inter2Former, section 3.3, DLU)."""
+TOUCHING_PIXELS = 3
+"""So many mask pixels on a border make a mask touch it; fewer are specks."""
+STRIP_PIXELS = 1 << 24
+"""Pixels of logits enlarged at once."""
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A decoder's answer: logits inside a box of the window, background outside.
+
+    Parameters
+    ----------
+    logits : array of float32, (h, w)
+    box : tuple of int
+        (r0, c0, r1, c1) in input pixels of the window.
+    """
+
+    logits: Floats
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Size and place of the object in a drawing.
+
+    Parameters
+    ----------
+    size : float
+        Square root of the area, input pixels; 0 if there is none.
+    touches : bool
+        Whether the object reaches a border of the window that has image beyond it.
+    rect : tuple of float or None
+        Bounding rectangle, image coordinates.
+    """
+
+    size: float
+    touches: bool
+    rect: Rect | None
+
+
+def stability(logits: Floats) -> float:
+    """Intersection over union of the masks at the logits +1 and -1; 0 if both are empty."""
+    union = int(np.count_nonzero(logits > -1))
+    return int(np.count_nonzero(logits > 1)) / union if union else 0.0
+
+
+def measure(
+    drawing: Drawing,
+    window: Window,
+    shape: tuple[int, int],
+    seeds: Iterable[tuple[int, int]],
+) -> Extent:
+    """Measure the object: the connected parts that hold a seed, or all if none does.
+
+    Specks elsewhere in the window stay in the mask, but must not move the window.
+
+    Parameters
+    ----------
+    drawing, window
+        What was drawn, and where.
+    shape : tuple of int
+        Of the image.
+    seeds : iterable of (int, int)
+        Input pixels of the window, usually the positive clicks.
+    """
+    cut = _cut(drawing.logits)
+    if cut is None:
+        return Extent(0.0, False, None)
+    r0, c0, r1, c1 = cut
+    object_ = drawing.logits[r0:r1, c0:c1] > 0
+    _, parts = cv2.connectedComponents(object_.view(np.uint8), connectivity=8)
+    row, column = drawing.box[0] + r0, drawing.box[1] + c0
+    chosen = {
+        int(parts[r - row, c - column])
+        for r, c in seeds
+        if 0 <= r - row < r1 - r0 and 0 <= c - column < c1 - c0
+    } - {0}
+    if chosen:
+        object_ = np.isin(parts, list(chosen))
+    rows, columns = np.flatnonzero(object_.any(axis=1)), np.flatnonzero(object_.any(axis=0))
+    top, bottom = row + int(rows[0]), row + int(rows[-1]) + 1
+    left, right = column + int(columns[0]), column + int(columns[-1]) + 1
+    lines = (
+        (object_[rows[0]], top == 0),
+        (object_[:, columns[0]], left == 0),
+        (object_[rows[-1]], bottom == window.height),
+        (object_[:, columns[-1]], right == window.width),
+    )
+    touches = any(
+        inner and at_border and int(np.count_nonzero(line)) >= TOUCHING_PIXELS
+        for inner, (line, at_border) in zip(window.inner_borders(shape), lines, strict=True)
+    )
+    rect = (
+        (window.row + top) / window.zoom,
+        (window.column + left) / window.zoom,
+        min((window.row + bottom) / window.zoom, shape[0]),
+        min((window.column + right) / window.zoom, shape[1]),
+    )
+    return Extent(math.sqrt(int(np.count_nonzero(object_))), touches, rect)
+
+
+def to_mask(
+    drawing: Drawing, window: Window, shape: tuple[int, int], anchor: tuple[int, int]
+) -> Mask:
+    """Resample the logits to image pixels (bilinear) and cut them at 0.
+
+    Parameters
+    ----------
+    drawing, window
+        What was drawn, and where.
+    shape : tuple of int
+        Of the image; the mask is cut at its edge.
+    anchor : tuple of int
+        Where an empty mask is put, image pixels.
+    """
+    zoom = window.zoom
+    cut = _cut(drawing.logits)
+    if cut is None:
+        return Mask(np.zeros((0, 0), dtype=np.bool_), (*anchor, *anchor), 0.0, zoom)
+    score = stability(drawing.logits)
+    r0, c0, r1, c1 = cut
+    row, column = window.row + drawing.box[0], window.column + drawing.box[1]
+    if window.exponent > 0:
+        n = 1 << window.exponent
+        data, r, c = _reduced(drawing.logits[r0:r1, c0:c1], row + r0, column + c0, n)
+    else:
+        n = 1 << -window.exponent
+        h, w = drawing.logits.shape
+        r0, c0, r1, c1 = max(r0 - 1, 0), max(c0 - 1, 0), min(r1 + 1, h), min(c1 + 1, w)
+        data = _enlarged(drawing.logits[r0:r1, c0:c1], n)
+        r, c = (row + r0) * n, (column + c0) * n
+    return cropped_mask(data[: shape[0] - r, : shape[1] - c], r, c, anchor, score, zoom)
+
+
+def _cut(logits: Floats) -> Box | None:
+    """Bounding box of the positive logits, or None."""
+    if logits.size == 0:
+        return None
+    positive = logits > 0
+    rows = np.flatnonzero(positive.any(axis=1))
+    if rows.size == 0:
+        return None
+    columns = np.flatnonzero(positive.any(axis=0))
+    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+
+
+def _reduced(logits: Floats, row: int, column: int, n: int) -> tuple[Bools, int, int]:
+    """Bilinear samples at the centres of n x n blocks (n even) of the zoomed image's grid."""
+    h, w = logits.shape
+    r0, c0 = row // n, column // n
+    r1, c1 = -(-(row + h) // n), -(-(column + w) // n)
+    grid = np.full(((r1 - r0) * n, (c1 - c0) * n), OUTSIDE, dtype=np.float32)
+    grid[row - r0 * n : row - r0 * n + h, column - c0 * n : column - c0 * n + w] = logits
+    # The centre of an even block lies between its two middle rows and columns.
+    rows = grid[n // 2 - 1 :: n] + grid[n // 2 :: n]
+    return rows[:, n // 2 - 1 :: n] + rows[:, n // 2 :: n] > 0, r0, c0
+
+
+def _enlarged(logits: Floats, n: int) -> Bools:
+    """Bilinear enlargement by n, cut at 0, strip by strip."""
+    if n == 1:
+        return logits > 0
+    h, w = logits.shape
+    out = np.empty((h * n, w * n), dtype=np.bool_)
+    rows = max(1, STRIP_PIXELS // (n * n * w))
+    for start in range(0, h, rows):
+        stop = min(start + rows, h)
+        a, b = max(start - 1, 0), min(stop + 1, h)  # the neighbours that interpolation needs
+        large = cv2.resize(
+            np.ascontiguousarray(logits[a:b]),
+            (w * n, (b - a) * n),
+            interpolation=cv2.INTER_LINEAR,
+        )
+        np.greater(large[(start - a) * n : (stop - a) * n], 0, out=out[start * n : stop * n])
+    return out
