@@ -1,0 +1,162 @@
+"""The click protocol on several processes, an image at a time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
+from typing import TYPE_CHECKING
+
+from napari_inter2former.evaluation.datasets import MIN_AREA, find_datasets, select_objects
+from napari_inter2former.evaluation.protocol import evaluate_image, weights_of
+from napari_inter2former.evaluation.results import (
+    MAX_CLICKS,
+    DatasetResult,
+    EvaluationResult,
+    ObjectResult,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from napari_inter2former.evaluation.datasets import Pair, Selection
+    from napari_inter2former.evaluation.protocol import SupportsPredict
+
+__all__ = ["evaluate_parallel"]
+
+Job = tuple[str, "Pair", list[int], int]
+
+_predictor: SupportsPredict | None = None
+"""The predictor of a worker process."""
+
+
+def evaluate_parallel(
+    weights: str,
+    root: str | Path,
+    split: str = "val",
+    max_objects: int | None = None,
+    max_clicks: int = MAX_CLICKS,
+    seed: int = 0,
+    *,
+    workers: int = 1,
+    make_predictor: Callable[[str], SupportsPredict] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> EvaluationResult:
+    """Run the click protocol over one dataset or a folder of datasets.
+
+    Parameters
+    ----------
+    weights : str
+        Name or path of the weights; every process loads them once.
+    root : path-like
+        A dataset or a folder of datasets, see `find_datasets`.
+    split : str
+        The subfolder of split datasets.
+    max_objects : int or None
+        At most so many objects of each dataset; None for all.
+    max_clicks : int
+        At most so many clicks for each object.
+    seed : int
+        Of the draw of the objects.
+    workers : int
+        Number of processes; 1 runs in this one. The processor's threads are shared out among
+        them. All figures but the times are the same for any number.
+    make_predictor : callable, optional
+        Makes the predictor from `weights`; by default ``Predictor(weights)``. It must be a
+        module's own function when there are several workers.
+    progress : callable, optional
+        Called with the dataset's name, the number of objects done and their total, first with 0.
+
+    Returns
+    -------
+    EvaluationResult
+        One entry for each dataset.
+
+    Raises
+    ------
+    DatasetError, FileError, WeightsError
+        When there is no dataset, a pair does not fit together, or the weights cannot be used.
+    """
+    if max_clicks < 1 or workers < 1:
+        raise ValueError("At least one click and one worker are needed.")
+    make = make_predictor or default_predictor
+    # First what fails fast; also the caller's own use of the weights' name and hash.
+    predictor = make(weights)
+    selections = {
+        name: select_objects(folder, max_objects, seed, MIN_AREA)
+        for name, folder in find_datasets(root, split).items()
+    }
+    jobs: list[Job] = [
+        (name, pair, numbers, max_clicks)
+        for name, selection in selections.items()
+        for pair, numbers in selection.objects.items()
+    ]
+    collected: dict[str, list[ObjectResult]] = {name: [] for name in selections}
+    totals = {name: len(selection) for name, selection in selections.items()}
+    for name, total in totals.items():
+        _report(progress, name, 0, total)
+    for name, results in _run(jobs, predictor, weights, make, workers):
+        collected[name] += results
+        _report(progress, name, len(collected[name]), totals[name])
+    return EvaluationResult(_results(collected, selections), *weights_of(predictor))
+
+
+def default_predictor(weights: str) -> SupportsPredict:
+    """Return a predictor with these weights, as any user of the package gets it."""
+    from napari_inter2former.predictor import Predictor
+
+    return Predictor(weights)
+
+
+def _run(
+    jobs: list[Job],
+    predictor: SupportsPredict,
+    weights: str,
+    make: Callable[[str], SupportsPredict],
+    workers: int,
+) -> Iterator[tuple[str, list[ObjectResult]]]:
+    if workers == 1:
+        for name, pair, numbers, max_clicks in jobs:
+            yield name, evaluate_image(predictor, pair, numbers, max_clicks)
+        return
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    # A forked process would inherit torch's threads in an unknown state.
+    with ProcessPoolExecutor(
+        min(workers, len(jobs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(weights, make, threads),
+    ) as pool:
+        yield from pool.map(_do_job, jobs)
+
+
+def _start_worker(weights: str, make: Callable[[str], SupportsPredict], threads: int) -> None:
+    global _predictor
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    _predictor = make(weights)
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _do_job(job: Job) -> tuple[str, list[ObjectResult]]:
+    assert _predictor is not None
+    name, pair, numbers, max_clicks = job
+    return name, evaluate_image(_predictor, pair, numbers, max_clicks)
+
+
+def _results(
+    collected: Mapping[str, list[ObjectResult]], selections: Mapping[str, Selection]
+) -> dict[str, DatasetResult]:
+    return {
+        name: DatasetResult(objects, selections[name].skipped)
+        for name, objects in collected.items()
+    }
+
+
+def _report(
+    progress: Callable[[str, int, int], None] | None, name: str, done: int, total: int
+) -> None:
+    if progress is not None:
+        progress(name, done, total)
