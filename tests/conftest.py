@@ -24,11 +24,24 @@ if sys.platform.startswith("linux") and not (
 ):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+_NO_CANVAS = sys.platform.startswith("linux") and os.environ.get("QT_QPA_PLATFORM") == "offscreen"
 _LOOPBACK = ("127.", "::1", "localhost")
 
 
 class NetworkUsedError(RuntimeError):
     """A test tried to reach another machine."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what draws on a canvas where there is no OpenGL, saying how to run it."""
+    if not _NO_CANVAS:
+        return
+    skip = pytest.mark.skip(reason="needs a canvas with OpenGL: run under xvfb-run")
+    for item in items:
+        if {"make_napari_viewer", "make_napari_viewer_proxy"} & set(
+            getattr(item, "fixturenames", ())
+        ):
+            item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True, scope="session")

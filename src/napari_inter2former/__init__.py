@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_inter2former.errors import Inter2FormerError
     from napari_inter2former.predictor import Mask, Predictor
     from napari_inter2former.prompts import Click, box, polygon, scribble
-    from napari_inter2former.scripting import segment_layers
+    from napari_inter2former.scripting import segment, segment_layers
     from napari_inter2former.weights import list_models, load_model, save_weights
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "polygon",
     "save_weights",
     "scribble",
+    "segment",
     "segment_layers",
 ]
 
@@ -50,6 +51,7 @@ _MODULE_OF = {
     "polygon": "prompts",
     "save_weights": "weights",
     "scribble": "prompts",
+    "segment": "scripting",
     "segment_layers": "scripting",
 }
 

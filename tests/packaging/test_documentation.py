@@ -1,0 +1,65 @@
+"""Every Python example in the README and in docs/ runs, and every command it names exists."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [text for name, text in found if name == language]
+
+
+PAGES_WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
+def test_python_examples_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The blocks of one page run one after the other, in one namespace, as a reader would."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    for number, code in enumerate(blocks(page, "python"), start=1):
+        exec(compile(code, f"{page.name}, example {number}", "exec"), namespace)
+
+
+def test_the_readme_has_one_command_to_run_and_one_to_test() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for heading, script in (("Run", "run.py"), ("Test", "test.py")):
+        section = re.split(r"^## ", text, flags=re.MULTILINE)
+        (body,) = [part for part in section if part.startswith(f"{heading}\n")]
+        found = BLOCK.findall(body)
+        assert len(found) == 1
+        command = found[0][1].strip()
+        assert "\n" not in command
+        assert command == f"python3 scripts/{script}"
+        assert (ROOT / "scripts" / script).is_file()
+
+
+def test_commands_in_the_pages_exist() -> None:
+    """Each ``inter2former WORD`` is a subcommand and each named script is there."""
+    from napari_inter2former.cli import main
+
+    for page in PAGES:
+        for code in blocks(page, "bash"):
+            for word in re.findall(r"^inter2former (\w+)", code, flags=re.MULTILINE):
+                with pytest.raises(SystemExit) as stop:
+                    main([word, "--help"])
+                assert not stop.value.code, f"{page.name}: inter2former {word}"
+            for script in re.findall(r"\b((?:scripts|training|benchmarks)/\w+\.py)", code):
+                assert (ROOT / script).is_file(), f"{page.name}: {script}"
+
+
+def test_local_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith(("http://", "https://", "mailto:")):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
