@@ -1,0 +1,59 @@
+"""From the worker's thread to the window's, through Qt's event queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer, Signal, Slot
+
+__all__ = ["Bridge"]
+
+
+class Bridge(QObject):
+    """Deliver messages and calls on the thread that made the bridge.
+
+    Parameters
+    ----------
+    receive : callable
+        Gets every message given to `send`.
+    parent : QObject
+        Deletes the bridge with itself.
+    """
+
+    _sent = Signal(object)
+
+    def __init__(self, receive: Callable[[Any], None], parent: QObject) -> None:
+        super().__init__(parent)
+        self._receive: Callable[[Any], None] | None = receive
+        self._calls: list[Callable[[], None]] = []
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._run)
+        # Emitted in another thread, a signal is queued for this one.
+        self._sent.connect(self._deliver)
+
+    def send(self, message: Any) -> None:
+        """Pass a message on, from any thread, without waiting."""
+        self._sent.emit(message)
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Run a function when the present event is over; on this thread only."""
+        self._calls.append(call)
+        self._soon.start(0)
+
+    def close(self) -> None:
+        """Deliver nothing any more."""
+        self._receive = None
+        self._calls.clear()
+        self._soon.stop()
+
+    @Slot(object)  # type: ignore[untyped-decorator]
+    def _deliver(self, message: Any) -> None:
+        if self._receive is not None:
+            self._receive(message)
+
+    def _run(self) -> None:
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()

@@ -1,0 +1,45 @@
+"""The keys, in one place: what they do, how napari names them, what a button shows."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+__all__ = ["KEYS", "Key"]
+
+_CONTROL = "⌘" if sys.platform == "darwin" else "Ctrl+"
+_SHIFT = "⇧" if sys.platform == "darwin" else "Shift+"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Attributes
+    ----------
+    action : str
+        The controller's method.
+    napari : str
+        The key in napari's notation.
+    shown : str
+        The key as a button shows it.
+    hold : bool
+        Whether the action lasts as long as the key is held.
+    """
+
+    action: str
+    napari: str
+    shown: str
+    hold: bool = False
+
+
+# Bound on the clicks layer only: the active layer wins over every other binding, and none of these
+# is one of the Points layer's own keys.
+KEYS = (
+    Key("accept", "Enter", "Enter"),
+    Key("discard", "Escape", "Esc"),
+    Key("undo", "Control-Z", f"{_CONTROL}Z"),
+    Key("redo", "Control-Shift-Z", f"{_CONTROL}{_SHIFT}Z"),
+    Key("reopen", "G", "G"),
+    Key("hide", "H", "hold H", hold=True),
+)

@@ -1,0 +1,218 @@
+"""The two layers that belong to the widget: the clicks, and the current object's mask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels, Points
+from napari.utils import DirectLabelColormap
+
+from napari_inter2former._qt._keys import KEYS
+from napari_inter2former.annotation.planes import Plane, StackLayout
+from napari_inter2former.prompts import Click
+
+__all__ = ["MARK", "ClicksLayer", "PreviewLayer", "transform_of"]
+
+MARK = "napari-inter2former"
+"""Key in ``layer.metadata`` of the layers that the widget owns."""
+
+# Told apart without colours by the symbol, and by the colour-blind by lightness.
+ADD_COLOUR, REMOVE_COLOUR = "#35e08d", "#ff5a36"
+ADD_SYMBOL, REMOVE_SYMBOL = "disc", "x"
+MASK_COLOUR = (0.0, 0.9, 1.0)
+TRANSFORM = "scale translate rotate shear affine"
+
+
+def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
+    """Keyword arguments that put a layer on the annotation axes exactly over the image."""
+    rotate, shear = np.asarray(image.rotate), np.asarray(image.shear)
+    found: dict[str, Any] = {
+        "scale": np.array(image.scale, dtype=float),
+        "translate": np.array(image.translate, dtype=float),
+    }
+    plain = np.allclose(rotate, np.eye(len(rotate))) and not np.any(np.triu(shear, 1))
+    plain = plain and np.allclose(image.affine.affine_matrix, np.eye(image.ndim + 1))
+    if layout.drops_channel:
+        # Oblique views of channel stacks have no counterpart with one axis less.
+        found = {name: value[1:] for name, value in found.items()}
+    else:
+        if not plain:
+            found |= {"rotate": rotate, "shear": shear, "affine": image.affine.affine_matrix}
+        if layout.channel_axis is not None:
+            # One slice as thick as all channels together, so that it shows on each of them.
+            axis, count = layout.channel_axis, layout.shape[layout.channel_axis]
+            found["translate"][axis] += found["scale"][axis] * (count - 1) / 2
+            found["scale"][axis] *= count
+    if hasattr(image, "units"):
+        found["units"] = image.units[int(layout.drops_channel) :]
+    return found
+
+
+class ClicksLayer:
+    """The Points layer that holds the current object's clicks.
+
+    A left click adds foreground, a right click or one with Shift adds background. Points may also
+    be moved, deleted and pasted as in any Points layer; the feature ``positive`` tells which is
+    which, and colour and symbol follow it.
+
+    Parameters
+    ----------
+    image : Image
+        The image below.
+    layout : StackLayout
+        Its axes.
+    actions : object
+        Has a method for every key (see `KEYS`).
+    """
+
+    def __init__(self, image: Image, layout: StackLayout, actions: Any) -> None:
+        self.layer = Points(
+            np.zeros((0, layout.ndim)),
+            ndim=layout.ndim,
+            name="Clicks",
+            features={"positive": np.zeros(0, dtype=bool)},
+            face_color=ADD_COLOUR,
+            border_color="white",
+            border_width=0.12,
+            symbol=ADD_SYMBOL,
+            size=8,
+            canvas_size_limits=(11, 17),
+            metadata={MARK: "clicks"},
+            **transform_of(image, layout),
+        )
+        self.layer.feature_defaults = {"positive": [True]}
+        self.layer.mouse_drag_callbacks.insert(0, choose_polarity)
+        for key in KEYS:
+            method = getattr(actions, key.action)
+            self.layer.bind_key(key.napari, _held(method) if key.hold else _pressed(method))
+        self._quiet = False
+
+    def follow(self, image: Image, layout: StackLayout) -> None:
+        """Put the layer over the image again, after the image was moved."""
+        for name, value in transform_of(image, layout).items():
+            setattr(self.layer, name, value)
+
+    def release(self) -> None:
+        """Unbind keys and mouse, for when the layer outlives the widget."""
+        for key in KEYS:
+            self.layer.bind_key(key.napari, None)
+        if choose_polarity in self.layer.mouse_drag_callbacks:
+            self.layer.mouse_drag_callbacks.remove(choose_polarity)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the widget itself is changing the points, so events aren't the user's."""
+        return self._quiet
+
+    def read(self) -> tuple[npt.NDArray[np.float64], list[bool]]:
+        """Positions on the annotation axes, (n, ndim), and whether each is foreground."""
+        data = np.array(self.layer.data, dtype=float)
+        if "positive" in self.layer.features:
+            # A value that was emptied in a table counts as foreground.
+            values = self.layer.features["positive"].tolist()
+            return data, [bool(value) if value == value else True for value in values]
+        return data, [True] * len(data)
+
+    def show(self, clicks: Sequence[Click], plane: Plane | None) -> None:
+        """Replace the points by these clicks."""
+        points = [plane.point(click.row, click.column) for click in clicks] if plane else []
+        data = np.array(points, dtype=float).reshape(-1, self.layer.ndim)
+        self._quiet = True
+        try:
+            self.layer.selected_data = set()
+            if not np.array_equal(data, self.layer.data):
+                self.layer.data = data
+            self.layer.features = {"positive": [click.positive for click in clicks]}
+        finally:
+            self._quiet = False
+        self.style([click.positive for click in clicks])
+
+    def style(self, positive: Sequence[bool]) -> None:
+        """Give every point the colour and symbol of its kind."""
+        if not len(positive):
+            return
+        self._quiet = True
+        try:
+            self.layer.symbol = [ADD_SYMBOL if p else REMOVE_SYMBOL for p in positive]
+            self.layer.face_color = [ADD_COLOUR if p else REMOVE_COLOUR for p in positive]
+            self.layer.size = [8 if p else 11 for p in positive]
+        finally:
+            self._quiet = False
+
+
+class PreviewLayer:
+    """A small Labels layer, as large as the mask, that shows the current object.
+
+    It is apart from the accepted labels, so no preview can ever damage them, and its cost follows
+    the object's size, not the image's.
+    """
+
+    def __init__(self, image: Image, layout: StackLayout) -> None:
+        self._layout = layout
+        colours = {
+            None: (0, 0, 0, 0),
+            0: (0, 0, 0, 0),
+            1: (*MASK_COLOUR, 0.32),
+            2: (*MASK_COLOUR, 1.0),
+        }
+        self.layer = Labels(
+            np.zeros((1,) * layout.ndim, dtype=np.uint8),
+            name="Current object",
+            colormap=DirectLabelColormap(color_dict=colours),
+            opacity=1.0,
+            metadata={MARK: "preview"},
+            **transform_of(image, layout),
+        )
+        self.layer.editable = False
+        self._empty = True
+
+    def show(self, image: Image, plane: Plane, box: Sequence[int], picture: Any) -> None:
+        """Show a picture (0 outside, 1 inside, 2 rim) of shape (h, w) at `box` in `plane`."""
+        corner = np.array(plane.index, dtype=float)
+        corner[list(plane.axes)] = box[0], box[1]
+        shape = [1] * self._layout.ndim
+        shape[plane.axes[0]], shape[plane.axes[1]] = picture.shape
+        self.layer.data = np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape)
+        self.place(image, corner)
+        self._empty = False
+
+    def place(self, image: Image, corner: npt.NDArray[np.float64]) -> None:
+        """Put the layer's first pixel on the pixel `corner` of the annotation axes."""
+        transform = transform_of(image, self._layout)
+        for name, value in transform.items():
+            if name != "units":
+                setattr(self.layer, name, value)
+        linear = self.layer.data_to_world(corner)
+        self.layer.translate = self.layer.affine.inverse(np.asarray(linear))
+
+    def clear(self) -> None:
+        """Show nothing."""
+        if not self._empty:
+            self.layer.data = np.zeros((1,) * self._layout.ndim, dtype=np.uint8)
+            self._empty = True
+
+
+def choose_polarity(layer: Points, event: Any) -> None:
+    """Before napari adds the point of a click: foreground or background?"""
+    if str(layer.mode) == "add":
+        background = event.button == 2 or "Shift" in event.modifiers
+        layer.feature_defaults = {"positive": [not background]}
+
+
+def _pressed(method: Callable[[], object]) -> Callable[[Points], None]:
+    def on_key(_layer: Points) -> None:
+        method()
+
+    return on_key
+
+
+def _held(method: Callable[[bool], object]) -> Callable[[Points], Iterator[None]]:
+    def on_key(_layer: Points) -> Iterator[None]:
+        method(True)
+        yield
+        method(False)
+
+    return on_key

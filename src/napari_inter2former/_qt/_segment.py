@@ -1,0 +1,80 @@
+"""The command in the segment menu: all clicks of a Points layer at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from magicgui import magicgui
+from magicgui.widgets import FunctionGui
+from napari.layers import Image, Labels, Points
+from napari.qt.threading import thread_worker
+from napari.utils.notifications import show_error, show_info
+from napari.viewer import Viewer
+
+from napari_inter2former._qt._own_layers import transform_of
+from napari_inter2former.annotation.planes import StackLayout
+
+__all__ = ["segment_widget"]
+
+
+def find_models(_widget: Any = None) -> list[str]:
+    """Names of the models that are installed."""
+    from napari_inter2former.weights import list_models
+
+    return [model.name for model in list_models()] or ["tiny"]
+
+
+def segment(image: Image, points: Points, model: str) -> Any:
+    """Segment; imports PyTorch, so it runs in a worker's thread."""
+    from napari_inter2former.scripting import segment_layers
+
+    return segment_layers(image, points, model=model)
+
+
+def segment_widget(compute: Callable[[Image, Points, str], Any] = segment) -> FunctionGui:
+    """Make the form: an image layer, a points layer, a model; the result is a Labels layer.
+
+    The computation runs in a thread of its own; the button is off meanwhile.
+
+    Parameters
+    ----------
+    compute : callable
+        Gets the two layers and the model's name, returns the labels.
+
+    Returns
+    -------
+    magicgui.widgets.FunctionGui
+    """
+
+    @magicgui(
+        call_button="Segment",
+        model={"choices": find_models, "tooltip": "The model that draws the masks"},
+        points={"tooltip": "Features 'object' and 'positive' tell what each click is for"},
+        viewer={"visible": False},
+    )
+    def form(viewer: Viewer, image: Image, points: Points, model: str) -> None:
+        if viewer is None or image is None or points is None:
+            show_error("Add an image, and a Points layer with clicks on its objects, first.")
+            return
+
+        def done(labels: Any) -> None:
+            form.call_button.enabled = True
+            shape = image.data[0].shape if image.multiscale else image.data.shape
+            layout = StackLayout(tuple(shape[:-1] if image.rgb else shape), None, bool(image.rgb))
+            name = f"{image.name} objects"
+            viewer.add_layer(Labels(labels, name=name, **transform_of(image, layout)))
+            show_info(f"{np.unique(labels[labels > 0]).size} objects are in '{name}'.")
+
+        def failed(error: Exception) -> None:
+            form.call_button.enabled = True
+            show_error(str(error))
+
+        form.call_button.enabled = False
+        job = thread_worker(compute)(image, points, model)
+        job.returned.connect(done)
+        job.errored.connect(failed)
+        job.start()
+
+    return form

@@ -1,0 +1,128 @@
+"""Labels layers that receive accepted objects: choosing, checking, numbering, writing."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+from weakref import WeakKeyDictionary, WeakValueDictionary
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels
+
+from napari_inter2former._qt._own_layers import MARK, transform_of
+from napari_inter2former.annotation.labelling import Ids, plan_write
+from napari_inter2former.annotation.planes import Plane, StackLayout
+from napari_inter2former.annotation.session import Write
+from napari_inter2former.errors import Inter2FormerError
+
+__all__ = [
+    "LabelsRefusedError",
+    "check_labels",
+    "ids_of",
+    "layer_of",
+    "new_labels",
+    "read_box",
+    "set_ids",
+    "token_of",
+    "write_edit",
+]
+
+# Shared by all open widgets, so that two of them never give the same number twice.
+_ids: WeakKeyDictionary[Labels, Ids] = WeakKeyDictionary()
+_tokens: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
+_layers: WeakValueDictionary[int, Labels] = WeakValueDictionary()
+_counter = count(1)
+
+
+class LabelsRefusedError(Inter2FormerError):
+    """A Labels layer that can't receive objects of this image; the message says why."""
+
+
+def token_of(layer: Labels) -> int:
+    """Return a number that names the layer, whatever it is called."""
+    if layer not in _tokens:
+        _tokens[layer] = next(_counter)
+        _layers[_tokens[layer]] = layer
+    return _tokens[layer]
+
+
+def layer_of(token: object) -> Labels | None:
+    """Find the layer of a token, while it exists."""
+    return _layers.get(token) if isinstance(token, int) else None
+
+
+def ids_of(layer: Labels) -> Ids | None:
+    """Return the layer's numbering; None until its labels have been counted."""
+    ids = _ids.get(layer)
+    return ids if ids is not None and ids.dtype == np.dtype(layer.data.dtype) else None
+
+
+def set_ids(layer: Labels, largest: int) -> Ids:
+    """Start the layer's numbering above its largest label, and above what was given out before."""
+    before = _ids.get(layer)
+    ids = Ids(layer.data.dtype, largest)
+    # A number that the user's brush is set to is taken, even before the first stroke.
+    if before is not None:
+        ids.reserve(before.next - 1)
+    _ids[layer] = ids
+    return ids
+
+
+def check_labels(layer: Labels, layout: StackLayout) -> None:
+    """Refuse a layer that can't receive objects.
+
+    Raises
+    ------
+    LabelsRefusedError
+        If it has another shape than the image, is multiscale, or is read-only.
+    """
+    if layer.metadata.get(MARK) == "preview":
+        raise LabelsRefusedError("That layer only shows the current object. Choose another one.")
+    if layer.multiscale:
+        raise LabelsRefusedError(
+            f"'{layer.name}' is multiscale and can't be written to. Choose 'New labels layer'."
+        )
+    if tuple(layer.data.shape) != layout.annotation_shape:
+        have = " × ".join(map(str, layer.data.shape))
+        want = " × ".join(map(str, layout.annotation_shape))
+        raise LabelsRefusedError(
+            f"'{layer.name}' has another shape ({have}) than the image ({want}). "
+            "Choose 'New labels layer', or a layer of the image's shape."
+        )
+    if hasattr(layer.data, "dask") or (
+        isinstance(layer.data, np.ndarray) and not layer.data.flags.writeable
+    ):
+        raise LabelsRefusedError(
+            f"'{layer.name}' can't be written to. Duplicate it, or choose 'New labels layer'."
+        )
+
+
+def new_labels(image: Image, layout: StackLayout) -> Labels:
+    """Make an empty int32 Labels layer over the image."""
+    layer = Labels(
+        np.zeros(layout.annotation_shape, dtype=np.int32),
+        name=f"{image.name} objects",
+        **transform_of(image, layout),
+    )
+    set_ids(layer, 0)
+    return layer
+
+
+def read_box(
+    layer: Labels, plane: Plane, box: tuple[int, int, int, int]
+) -> npt.NDArray[np.integer[Any]]:
+    """Labels inside a box of a plane, (h, w)."""
+    return np.asarray(layer.data[plane.region(box)])
+
+
+def write_edit(layer: Labels, write: Write) -> None:
+    """Do or undo an edit: sparse, within its box, through napari's own editing.
+
+    napari's undo of the Labels layer knows about it as well.
+    """
+    view = read_box(layer, write.plane, write.edit.box)
+    rows, columns, values = plan_write(view, write.edit, write.forward)
+    for value in np.unique(values):
+        same = values == value
+        layer.data_setitem(write.plane.indices(rows[same], columns[same]), int(value))

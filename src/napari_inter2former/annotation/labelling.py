@@ -1,0 +1,208 @@
+"""Which pixels of a labels image a mask may change, as pure functions on the mask's box.
+
+Nothing here sees more of a labels image than the box of one mask, and no id is ever searched for
+by scanning an image: `Ids` counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.errors import Inter2FormerError
+
+__all__ = ["Ids", "LabelEdit", "OutOfIdsError", "Rule", "plan_edit", "plan_write"]
+
+Box = tuple[int, int, int, int]
+Bools = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.integer[Any]]
+Indices = npt.NDArray[np.intp]
+
+
+class OutOfIdsError(Inter2FormerError):
+    """The labels' data type has no number left for another object."""
+
+
+class Rule(Enum):
+    """What happens where a new mask meets other objects."""
+
+    KEEP_OTHERS = "keep"
+    """Other objects stay as they are; the new one gets the background only."""
+
+    REPLACE_OTHERS = "replace"
+    """The new object takes every pixel of its mask."""
+
+
+class Ids:
+    """Give out object numbers, upwards, each once.
+
+    Parameters
+    ----------
+    dtype : numpy data type
+        Of the labels image: an integer type.
+    used : int
+        The largest number already in use; 0 for an empty image.
+
+    Raises
+    ------
+    TypeError
+        If `dtype` is not an integer type.
+    """
+
+    def __init__(self, dtype: npt.DTypeLike, used: int = 0) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        if self.dtype.kind not in "iu":
+            raise TypeError(f"Labels must be of an integer type, not {self.dtype}.")
+        self.limit = int(np.iinfo(self.dtype).max)
+        self.next = 1
+        self.reserve(used)
+
+    def reserve(self, used: int) -> None:
+        """Never give out `used` nor anything below it."""
+        self.next = max(self.next, int(used) + 1)
+
+    def check(self) -> int:
+        """Return the number that `take` would give.
+
+        Returns
+        -------
+        int
+            At least 1.
+
+        Raises
+        ------
+        OutOfIdsError
+            If the data type has no larger number.
+        """
+        if self.next > self.limit:
+            raise OutOfIdsError(
+                f"The labels layer has no free number left: its type {self.dtype} ends at "
+                f"{self.limit}. Convert it to int32 (right-click the layer, Convert data type), "
+                "or choose 'New labels layer'; the current object is kept meanwhile."
+            )
+        return self.next
+
+    def take(self) -> int:
+        """Give out the next number, and count on.
+
+        Returns
+        -------
+        int
+            At least 1.
+
+        Raises
+        ------
+        OutOfIdsError
+            If the data type has no larger number.
+        """
+        number = self.check()
+        self.next += 1
+        return number
+
+
+@dataclass(frozen=True, eq=False)
+class LabelEdit:
+    """A change of a labels image inside one box, which can be done, undone and redone.
+
+    Parameters
+    ----------
+    box : tuple of int
+        (r0, c0, r1, c1), in pixels of the plane, inside the image.
+    where : array of bool, (h, w)
+        The pixels that change.
+    before : array of int, (n,)
+        Their values before the change, in row-major order of `where`.
+    value : int
+        Their value after it.
+    left_alone : int
+        Pixels of the mask that other objects keep.
+    """
+
+    box: Box
+    where: Bools
+    before: Labels
+    value: int
+    left_alone: int = 0
+
+    @property
+    def area(self) -> int:
+        """Number of pixels that change."""
+        return int(self.before.size)
+
+
+def plan_edit(
+    view: Labels, mask: Bools, box: Box, value: int, rule: Rule = Rule.KEEP_OTHERS
+) -> LabelEdit:
+    """Decide what a mask changes.
+
+    Parameters
+    ----------
+    view : array of int, (h, w)
+        The labels inside `box`; not changed, and not kept.
+    mask : array of bool, (h, w)
+        The object inside `box`.
+    box : tuple of int
+        (r0, c0, r1, c1), in pixels of the plane.
+    value : int
+        The object's number, above 0.
+    rule : Rule
+        What happens where other objects are.
+
+    Returns
+    -------
+    LabelEdit
+        `left_alone` counts the pixels that the rule keeps from the mask.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the number isn't above 0.
+    """
+    if view.shape != mask.shape or mask.shape != (box[2] - box[0], box[3] - box[1]):
+        raise ValueError(f"The labels {view.shape}, mask {mask.shape} and box {box} don't match.")
+    if value <= 0:
+        raise ValueError(f"The number of an object must be above 0, not {value}.")
+    taken = (view != 0) & (view != value)
+    if rule is Rule.REPLACE_OTHERS:
+        taken = np.zeros_like(taken)
+    where = mask & ~taken
+    return LabelEdit(box, where, view[where].copy(), value, int(np.count_nonzero(mask & taken)))
+
+
+def plan_write(
+    view: Labels, edit: LabelEdit, forward: bool = True
+) -> tuple[Indices, Indices, Labels]:
+    """Turn an edit into sparse indices and values.
+
+    Pixels that something else has changed since are left as they are: going forward needs the
+    value from before the edit, going back needs the edit's own value.
+
+    Parameters
+    ----------
+    view : array of int, (h, w)
+        The labels inside ``edit.box`` as they are now.
+    edit : LabelEdit
+        The change.
+    forward : bool
+        True to do it, False to undo it.
+
+    Returns
+    -------
+    rows, columns : array of int, (n,)
+        Pixels of the plane (not of the box).
+    values : array of int, (n,)
+        What to write there, of the type of `view`.
+    """
+    rows, columns = np.nonzero(edit.where)
+    now = view[rows, columns]
+    if forward:
+        due = now == edit.before
+        values = np.full(int(np.count_nonzero(due)), edit.value, dtype=view.dtype)
+    else:
+        due = now == edit.value
+        values = edit.before[due].astype(view.dtype, copy=False)
+    return rows[due] + edit.box[0], columns[due] + edit.box[1], values

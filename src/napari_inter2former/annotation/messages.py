@@ -1,0 +1,81 @@
+"""What the worker tells the window: plain data, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Encoded",
+    "Failed",
+    "Message",
+    "ModelReady",
+    "ModelsFound",
+    "Predicted",
+    "Progress",
+    "Scanned",
+]
+
+
+@dataclass(frozen=True)
+class ModelsFound:
+    """The names of the models that can be loaded."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ModelReady:
+    """A model is loaded."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """An encoding is under way; `fraction` is 0 to 1, None where it isn't known."""
+
+    image: int
+    fraction: float | None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A place of the image is encoded: clicks there are answered at once."""
+
+    image: int
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """The mask of a request, and its picture: uint8, 0 outside, 1 inside, 2 on the rim."""
+
+    request: int
+    mask: Any
+    picture: npt.NDArray[np.uint8]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """The largest number in a labels image; `target` is what the caller named it."""
+
+    target: Any
+    largest: int
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job failed: `job` is "model", "image", "predict", "scan" or "models"."""
+
+    job: str
+    reason: str
+    number: int = 0
+
+
+Message = ModelsFound | ModelReady | Progress | Encoded | Predicted | Scanned | Failed

@@ -1,0 +1,335 @@
+"""The state of an annotation session, and one history over clicks and accepted objects.
+
+The session decides; it writes no labels and computes no masks. Every change returns a `Step` that
+says which label edits to write and whether a new mask has to be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.annotation.labelling import LabelEdit, Rule, plan_edit
+from napari_inter2former.annotation.planes import Plane
+from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.prompts import Click
+
+__all__ = ["MaskLike", "NothingToAcceptError", "Session", "State", "Step", "Write"]
+
+
+class NothingToAcceptError(Inter2FormerError):
+    """There is no mask to accept yet; the message says why."""
+
+
+class MaskLike(Protocol):
+    """What the session needs of a mask: pixels in a box (r0, c0, r1, c1)."""
+
+    @property
+    def data(self) -> npt.NDArray[np.bool_]:
+        """Pixels inside the box, (h, w)."""
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(r0, c0, r1, c1) in pixels of the plane."""
+
+
+@dataclass(frozen=True, eq=False)
+class Accepted:
+    """An accepted object: enough to open it again."""
+
+    number: int
+    target: Hashable
+    edit: LabelEdit
+    state: State
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The current object.
+
+    Parameters
+    ----------
+    clicks : tuple of Click
+        In the order they were made.
+    plane : Plane, optional
+        Where the clicks are; None without clicks.
+    mask : MaskLike, optional
+        The mask for exactly these clicks; None if it isn't known (yet).
+    reopened : Accepted, optional
+        The accepted object that is being corrected.
+    """
+
+    clicks: tuple[Click, ...] = ()
+    plane: Plane | None = None
+    mask: MaskLike | None = None
+    reopened: Accepted | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Write:
+    """A label edit to do (or, not `forward`, to undo) in `plane` of the labels `target`."""
+
+    target: Hashable
+    plane: Plane
+    edit: LabelEdit
+    forward: bool = True
+
+    def back(self) -> Write:
+        """Return the opposite."""
+        return replace(self, forward=not self.forward)
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What a change of the session asks for.
+
+    Parameters
+    ----------
+    name : str
+        What was done: "click", "accept", "discard" or "reopen".
+    write : Write, optional
+        Labels to write.
+    request : int, optional
+        Number of the mask request to send for the present clicks; None if the mask is known.
+    """
+
+    name: str
+    write: Write | None = None
+    request: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Past:
+    """One entry of the history: how to get back to (or forward to) a state."""
+
+    name: str
+    state: State
+    write: Write | None = None
+    removed: Accepted | None = None
+    added: Accepted | None = None
+
+
+class Session:
+    """Clicks and mask of the current object, the accepted objects, undo and redo.
+
+    Masks are asked for by number: a change of the clicks makes a new request number, and
+    `receive` takes a mask for the newest number only.
+    """
+
+    def __init__(self) -> None:
+        self.state = State()
+        self.accepted: dict[tuple[Hashable, int], Accepted] = {}
+        self.request = 0
+        self._undo: list[_Past] = []
+        self._redo: list[_Past] = []
+
+    @property
+    def pending(self) -> bool:
+        """Whether there are clicks whose mask isn't known yet."""
+        return bool(self.state.clicks) and self.state.mask is None
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether `undo` would do something."""
+        return bool(self._undo)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether `redo` would do something."""
+        return bool(self._redo)
+
+    def set_clicks(self, clicks: tuple[Click, ...], plane: Plane) -> Step | None:
+        """Replace the current object's clicks: one was added, moved or deleted.
+
+        Parameters
+        ----------
+        clicks : tuple of Click
+            All clicks of the object.
+        plane : Plane
+            Where they are.
+
+        Returns
+        -------
+        Step, optional
+            None if nothing changed.
+        """
+        if clicks == self.state.clicks:
+            return None
+        state = State(clicks, plane if clicks else None, None, self.state.reopened)
+        self._go(_Past("click", state))
+        return Step("click", None, self._ask())
+
+    def receive(self, request: int, mask: MaskLike) -> bool:
+        """Take the mask of a request.
+
+        Returns
+        -------
+        bool
+            False if the request is stale: the clicks have changed since, and the mask is dropped.
+        """
+        if request != self.request or not self.pending:
+            return False
+        self.state = replace(self.state, mask=mask)
+        return True
+
+    def ask_again(self) -> int | None:
+        """Forget the mask (the model or image changed); number of the request to send, if any."""
+        self.state = replace(self.state, mask=None)
+        return self._ask()
+
+    def check_accept(self) -> MaskLike:
+        """Return the mask that `accept` would write.
+
+        Raises
+        ------
+        NothingToAcceptError
+            If there are no clicks, no mask yet, or the mask is empty.
+        """
+        if not self.state.clicks:
+            raise NothingToAcceptError("There is nothing to accept yet: click an object first.")
+        if self.state.mask is None:
+            raise NothingToAcceptError("The mask is still being computed.")
+        if not self.state.mask.data.any():
+            raise NothingToAcceptError(
+                "The mask is empty: add a foreground click on the object, or press Esc."
+            )
+        return self.state.mask
+
+    def accept(
+        self,
+        view: npt.NDArray[np.integer[Any]],
+        number: int,
+        target: Hashable,
+        rule: Rule = Rule.KEEP_OTHERS,
+    ) -> Step:
+        """Turn the mask into an object.
+
+        Parameters
+        ----------
+        view : array of int, (h, w)
+            The labels inside the mask's box.
+        number : int
+            The object's number, above 0.
+        target : hashable
+            Names the labels that get it.
+        rule : Rule
+            What happens where other objects are.
+
+        Returns
+        -------
+        Step
+            Its `write` is to be written.
+
+        Raises
+        ------
+        NothingToAcceptError
+            If there is no mask, or other objects cover all of it.
+        """
+        mask = self.check_accept()
+        plane = self.state.plane
+        assert plane is not None
+        edit = plan_edit(view, mask.data, mask.box, number, rule)
+        if edit.area == 0:
+            raise NothingToAcceptError(
+                "Other objects cover the whole mask, and they are kept. Add a click beside them, "
+                "or choose to replace other objects."
+            )
+        write = Write(target, plane, edit)
+        record = Accepted(number, target, edit, replace(self.state, reopened=None))
+        self._go(_Past("accept", State(), write, added=record))
+        self._ask()
+        return Step("accept", write)
+
+    def discard(self) -> Step | None:
+        """Drop the current object; one that was opened again becomes as it was.
+
+        Returns
+        -------
+        Step, optional
+            None if there is no current object.
+        """
+        record = self.state.reopened
+        if not self.state.clicks and record is None:
+            return None
+        write = None
+        if record is not None:
+            assert record.state.plane is not None
+            write = Write(record.target, record.state.plane, record.edit)
+        self._go(_Past("discard", State(), write, added=record))
+        self._ask()
+        return Step("discard", write)
+
+    def reopen(self, target: Hashable, number: int) -> Step | None:
+        """Make an accepted object the current one, with its clicks.
+
+        Returns
+        -------
+        Step, optional
+            None if the object wasn't accepted in this session. Its `write` takes the object out
+            of the labels until it is accepted again.
+
+        Raises
+        ------
+        NothingToAcceptError
+            If the current object isn't finished.
+        """
+        record = self.accepted.get((target, number))
+        if record is None:
+            return None
+        if self.state.clicks or self.state.reopened is not None:
+            raise NothingToAcceptError(
+                "Finish the current object first: Enter accepts it, Esc discards it."
+            )
+        assert record.state.plane is not None
+        write = Write(target, record.state.plane, record.edit, forward=False)
+        self._go(_Past("reopen", replace(record.state, reopened=record), write, removed=record))
+        self._ask()
+        return Step("reopen", write)
+
+    def undo(self) -> Step | None:
+        """Go one step back, over clicks and accepted objects alike; None at the beginning."""
+        return self._travel(self._undo, self._redo)
+
+    def redo(self) -> Step | None:
+        """Go one step forward again; None if nothing was undone."""
+        return self._travel(self._redo, self._undo)
+
+    def clear(self) -> None:
+        """Forget everything; requests under way become stale."""
+        self.state = State()
+        self.accepted.clear()
+        self._undo.clear()
+        self._redo.clear()
+        self._ask()
+
+    def _ask(self) -> int | None:
+        """Make requests under way stale; the number for a new one if there are clicks."""
+        self.request += 1
+        return self.request if self.pending else None
+
+    def _go(self, step: _Past) -> None:
+        """Make a change, and remember the way back."""
+        self._undo.append(self._apply(step))
+        self._redo.clear()
+
+    def _apply(self, step: _Past) -> _Past:
+        """Go to the state of `step`; return the step that leads back."""
+        write = step.write.back() if step.write is not None else None
+        back = _Past(step.name, self.state, write, removed=step.added, added=step.removed)
+        self.state = step.state
+        if step.removed is not None:
+            self.accepted.pop((step.removed.target, step.removed.number), None)
+        if step.added is not None:
+            self.accepted[step.added.target, step.added.number] = step.added
+        return back
+
+    def _travel(self, source: list[_Past], other: list[_Past]) -> Step | None:
+        if not source:
+            return None
+        step = source.pop()
+        other.append(self._apply(step))
+        return Step(step.name, step.write, self._ask())

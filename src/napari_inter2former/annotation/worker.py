@@ -1,0 +1,370 @@
+"""The one thread that computes: model, encoding, masks, counting.
+
+It lives as long as the widget, takes jobs from a queue, and answers with messages; the caller's
+thread never waits for it, and never imports PyTorch. A newer job of a kind replaces a waiting
+older one, so a fast user costs one mask, not ten. Requests carry numbers; the receiver drops
+answers that are no longer wanted.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+from napari_inter2former.annotation import messages as say
+from napari_inter2former.annotation.pictures import mask_picture
+from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.prompts import Click
+
+__all__ = ["PredictorLike", "Worker"]
+
+SCAN_BLOCK = 1 << 24  # pixels looked at between two looks at the queue
+
+
+class PredictorLike(Protocol):
+    """What the worker needs of a predictor."""
+
+    def set_image(
+        self, image: Any, channel_axis: int | None = None, rgb: bool | None = None
+    ) -> Any:
+        """Choose the image; nothing is encoded yet."""
+
+    def prefetch(self, row: float, column: float, progress: Any = None) -> Any:
+        """Encode what a click at this place needs."""
+
+    def predict(self, prompts: Sequence[Click]) -> Any:
+        """Compute the mask of these clicks."""
+
+    def is_ready(self, row: float, column: float) -> bool:
+        """Whether `prefetch` there has nothing to do."""
+
+
+class _CancelledError(Exception):
+    """Raised inside a progress report to leave an encoding that nobody wants any more."""
+
+
+class _Rank(IntEnum):
+    """The order in which waiting jobs are taken."""
+
+    SETUP = 0
+    PREDICT = 1
+    SCAN = 2
+    PREFETCH = 3
+
+
+@dataclass(order=True)
+class _Job:
+    rank: _Rank
+    serial: int
+    kind: str = field(compare=False)
+    run: Callable[[], None] = field(compare=False)
+    number: int = field(compare=False, default=0)
+    again: bool = field(compare=False, default=False)
+
+
+class Worker:
+    """One long-lived computing thread.
+
+    Parameters
+    ----------
+    notify : callable
+        Gets every message, in the worker's thread: pass it on without waiting.
+    make_predictor : callable
+        Makes a predictor from a model's name, in the worker's thread.
+    find_models : callable
+        Lists the names of the models, in the worker's thread.
+    threads : int, optional
+        Threads for PyTorch; by default ``OMP_NUM_THREADS``, else all processors this process may
+        use.
+    """
+
+    def __init__(
+        self,
+        notify: Callable[[say.Message], None],
+        make_predictor: Callable[[str], PredictorLike],
+        find_models: Callable[[], Sequence[str]],
+        threads: int | None = None,
+    ) -> None:
+        self._notify = notify
+        self._make_predictor = make_predictor
+        self._find_models = find_models
+        self._threads = threads
+        self._wake = threading.Condition()
+        self._jobs: list[_Job] = []
+        self._serial = 0
+        self._stop = False
+        self._predictor: PredictorLike | None = None
+        self._image: tuple[int, Any, int | None, bool] | None = None
+        self._running: _Job | None = None
+        self._thread = threading.Thread(target=self._loop, name="inter2former", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Stop the thread and wait for it; waiting jobs are dropped, no message follows.
+
+        Returns
+        -------
+        bool
+            False if it was still computing after `timeout` seconds; it then ends by itself.
+        """
+        with self._wake:
+            self._stop = True
+            self._jobs.clear()
+            self._wake.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        with self._wake:
+            return bool(self._jobs) or self._running is not None
+
+    def list_models(self) -> None:
+        """Ask for `ModelsFound`."""
+        self._put(_Rank.SETUP, "models", self._list_models)
+
+    def load(self, name: str) -> None:
+        """Load a model; answers `ModelReady` or `Failed`. The image stays."""
+        self._put(_Rank.SETUP, "model", lambda: self._load(name))
+
+    def set_image(
+        self, number: int, array: Any, channel_axis: int | None = None, rgb: bool = False
+    ) -> None:
+        """Choose the image, under the caller's `number`; jobs for the former one are dropped.
+
+        Parameters
+        ----------
+        number : int
+            Comes back in the messages about this image.
+        array : array-like or list of array-like
+            One plane, or the resolution levels of one.
+        channel_axis : int, optional
+            Axis of the channels.
+        rgb : bool
+            Whether the last axis holds colours.
+        """
+        self.drop("predict", "prefetch")
+        image = (number, array, channel_axis, rgb)
+        self._put(_Rank.SETUP, "image", lambda: self._set_image(image), number)
+
+    def forget_image(self) -> None:
+        """Let go of the image, so that its memory is free."""
+        self.drop("predict", "prefetch")
+        self._put(_Rank.SETUP, "image", self._forget)
+
+    def prefetch(self, number: int, row: float, column: float) -> None:
+        """Encode what a click at a place needs, when nothing else waits; answers `Encoded`."""
+        self._put(_Rank.PREFETCH, "prefetch", lambda: self._prefetch(number, row, column), number)
+
+    def predict(self, request: int, image: int, clicks: tuple[Click, ...]) -> None:
+        """Compute a mask; answers `Predicted` or `Failed` with the request's number."""
+        self._put(_Rank.PREDICT, "predict", lambda: self._predict(request, image, clicks), request)
+
+    def scan(self, target: Any, array: Any) -> None:
+        """Find the largest number in a labels image, in blocks; answers `Scanned`."""
+        self._put(_Rank.SCAN, "scan", lambda: self._scan(target, array))
+
+    def drop(self, *kinds: str) -> None:
+        """Drop the waiting jobs of these kinds."""
+        with self._wake:
+            self._jobs = [job for job in self._jobs if job.kind not in kinds]
+
+    def _put(self, rank: _Rank, kind: str, run: Callable[[], None], number: int = 0) -> None:
+        with self._wake:
+            if self._stop:
+                return
+            self._jobs = [job for job in self._jobs if job.kind != kind]
+            self._serial += 1
+            self._jobs.append(_Job(rank, self._serial, kind, run, number))
+            self._wake.notify()
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                self._running = None
+                while not self._jobs and not self._stop:
+                    self._wake.wait()
+                if self._stop:
+                    break
+                job = min(self._jobs)
+                self._jobs.remove(job)
+                self._running = job
+            try:
+                job.run()
+            except _CancelledError:
+                if job.again:
+                    self._return(job)
+            except Inter2FormerError as error:
+                self._tell(say.Failed(job.kind, str(error), job.number))
+            except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
+                reason = f"{type(error).__name__}: {error}"
+                self._tell(say.Failed(job.kind, reason, job.number))
+            del job
+        self._predictor = None
+        self._image = None
+
+    def _return(self, job: _Job) -> None:
+        """Put a job back that gave way to a more urgent one, unless a newer one waits."""
+        with self._wake:
+            if not self._stop and all(other.kind != job.kind for other in self._jobs):
+                job.again = False
+                self._jobs.append(job)
+
+    def _tell(self, message: say.Message) -> None:
+        if not self._stop:
+            self._notify(message)
+
+    def _list_models(self) -> None:
+        warm_up(self._threads)
+        self._tell(say.ModelsFound(tuple(self._find_models())))
+
+    def _load(self, name: str) -> None:
+        warm_up(self._threads)
+        # The old model goes first: two at once may not fit.
+        self._predictor = None
+        self._predictor = self._make_predictor(name)
+        if self._image is not None:
+            self._show()
+        self._tell(say.ModelReady(name))
+
+    def _set_image(self, image: tuple[int, Any, int | None, bool]) -> None:
+        self._image = image
+        if self._predictor is not None:
+            self._show()
+
+    def _show(self) -> None:
+        assert self._predictor is not None
+        assert self._image is not None
+        _, array, channel_axis, rgb = self._image
+        try:
+            self._predictor.set_image(array, channel_axis=channel_axis, rgb=rgb)
+        except BaseException:
+            # No later job may compute on the image before this one.
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        self._image = None
+        if self._predictor is not None:
+            # Any other image lets go of the former one's array.
+            self._predictor.set_image(np.zeros((1, 1), np.uint8), channel_axis=None, rgb=False)
+
+    def _ready(self, number: int) -> PredictorLike | None:
+        """Return the predictor if it has the image of this number."""
+        if self._predictor is None or self._image is None or self._image[0] != number:
+            return None
+        return self._predictor
+
+    def _prefetch(self, number: int, row: float, column: float) -> None:
+        predictor = self._ready(number)
+        if predictor is not None:
+            self._encode(predictor, number, row, column, give_way=True)
+
+    def _predict(self, request: int, image: int, clicks: tuple[Click, ...]) -> None:
+        predictor = self._ready(image)
+        if predictor is None:
+            self._tell(say.Failed("predict", "The model or the image isn't ready.", request))
+            return
+        # Encoding first, by itself, so that it is seen as such.
+        self._encode(predictor, image, clicks[0].row, clicks[0].column, give_way=False)
+        start = time.perf_counter()
+        mask = predictor.predict(list(clicks))
+        seconds = time.perf_counter() - start
+        self._tell(say.Predicted(request, mask, mask_picture(mask.data), seconds))
+
+    def _encode(
+        self, predictor: PredictorLike, number: int, row: float, column: float, give_way: bool
+    ) -> None:
+        if predictor.is_ready(row, column):
+            self._tell(say.Encoded(number, 0.0))
+            return
+        start = time.perf_counter()
+        job = self._running
+
+        def progress(fraction: float) -> None:
+            if fraction >= 1:
+                return
+            with self._wake:
+                urgent = [other.rank for other in self._jobs]
+                stop = self._stop
+            if stop or _Rank.SETUP in urgent:
+                raise _CancelledError
+            if give_way and job is not None and _Rank.PREDICT in urgent:
+                job.again = True
+                raise _CancelledError
+            passed = time.perf_counter() - start
+            left = passed * (1 - fraction) / fraction if fraction > 0 else None
+            self._tell(say.Progress(number, fraction, left))
+
+        predictor.prefetch(row, column, progress=progress)
+        self._tell(say.Encoded(number, time.perf_counter() - start))
+
+    def _scan(self, target: Any, array: Any) -> None:
+        largest = 0
+        rows = max(1, SCAN_BLOCK // max(1, int(np.prod(array.shape[1:]))))
+        for start in range(0, array.shape[0], rows):
+            if self._stop:
+                return
+            block = np.asarray(array[start : start + rows])
+            if block.size:
+                largest = max(largest, int(block.max()))
+        self._tell(say.Scanned(target, largest))
+
+
+def warm_up(threads: int | None = None) -> None:
+    """Import PyTorch without stopping other threads for long, and set this thread's threads.
+
+    Importing PyTorch maps hundreds of megabytes of libraries while it holds the interpreter's
+    lock, which freezes the window for up to a second. Mapping them through `ctypes` first, which
+    lets go of the lock, leaves the import a few short steps. Where that isn't possible (Windows),
+    the plain import does it.
+    """
+    import sys
+
+    if "torch" not in sys.modules:
+        _map_libraries()
+    import torch
+
+    if threads is None:
+        wanted = os.environ.get("OMP_NUM_THREADS", "")
+        threads = int(wanted) if wanted.isdigit() and int(wanted) > 0 else _processors()
+    # PyTorch keeps this setting per thread, so the caller's own thread is left alone.
+    torch.set_num_threads(threads)
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _map_libraries() -> None:
+    import ctypes
+    import importlib.util
+    import sys
+    from pathlib import Path
+
+    spec = importlib.util.find_spec("torch")
+    if spec is None or not spec.submodule_search_locations or sys.platform == "win32":
+        return
+    try:
+        dlopen = ctypes.CDLL(None).dlopen
+        dlopen.restype, dlopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
+    except (OSError, AttributeError):
+        return
+    suffix = ".dylib" if sys.platform == "darwin" else ".so"
+    folder = Path(spec.submodule_search_locations[0]) / "lib"
+    for name in ("libtorch_cpu", "libtorch_python"):
+        dlopen(str(folder / f"{name}{suffix}").encode(), os.RTLD_NOW | os.RTLD_GLOBAL)
