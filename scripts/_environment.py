@@ -163,8 +163,10 @@ def python():
 
 def script(name):
     """Return the path of a command installed in the environment."""
-    return VENV / ("Scripts" if os.name == "nt" else "bin") / (
-        f"{name}.exe" if os.name == "nt" else name
+    return (
+        VENV
+        / ("Scripts" if os.name == "nt" else "bin")
+        / (f"{name}.exe" if os.name == "nt" else name)
     )
 
 
@@ -211,8 +213,17 @@ def _brings_cuda(requirement):
     """Tell whether pip, as set up here, would bring CUDA with torch; None if it finds none."""
     done = subprocess.run(
         [
-            str(python()), "-m", "pip", "--disable-pip-version-check", "install",
-            "--dry-run", "--quiet", "--ignore-installed", "--report", "-", requirement,
+            str(python()),
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "install",
+            "--dry-run",
+            "--quiet",
+            "--ignore-installed",
+            "--report",
+            "-",
+            requirement,
         ],
         check=False,
         stdout=subprocess.PIPE,

@@ -39,13 +39,13 @@ def main(arguments):
     failed = []
     if not arguments:
         checks = {
-            "ruff check": ["ruff", "check", "."],
-            "ruff format": ["ruff", "format", "--check", "."],
-            "mypy": ["mypy"],
+            "ruff check": ["-m", "ruff", "check", "."],
+            "ruff format": ["-m", "ruff", "format", "--check", "."],
+            "mypy": ["scripts/check_types.py"],
         }
         for name, command in checks.items():
             say(f"{name} ...")
-            if call([python(), "-m", *command], check=False):
+            if call([python(), *command], check=False):
                 failed.append(name)
     say("pytest ...")
     if failed:

@@ -71,9 +71,7 @@ def _no_network() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _own_home(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test an empty folder in place of the user's models and caches."""
     home = tmp_path_factory.mktemp("inter2former-home")
     monkeypatch.setenv("INTER2FORMER_HOME", str(home))
