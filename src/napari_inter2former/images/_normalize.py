@@ -86,8 +86,8 @@ class Normalization:
             if values.size and not high > low:
                 # A few bright pixels on an even background: the percentiles would hide them.
                 low, high = values.min(), values.max()
-            lows.append(float(np.clip(low, -_LARGEST, _LARGEST)))
-            highs.append(float(np.clip(high, -_LARGEST, _LARGEST)))
+            lows.append(min(max(float(low), -_LARGEST), _LARGEST))
+            highs.append(min(max(float(high), -_LARGEST), _LARGEST))
         return cls(tuple(lows), tuple(highs))
 
     @property

@@ -72,7 +72,7 @@ class Engine:
 
     @staticmethod
     def new_reference(window: Window, mask: npt.NDArray[np.bool_] | None) -> Tensor:
-        """Return the reference mask before the first click, from an existing mask if there is one."""
+        """Return the reference mask before the first click, perhaps from an existing mask."""
         if mask is None:
             return rm.new(window.height, window.width)
         return rm.from_mask(torch.from_numpy(np.ascontiguousarray(mask)))
