@@ -1,0 +1,98 @@
+"""Edge features for the upsampling: CannyNet, or laterals of the convolutional stem (3.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .layers import Conv
+
+CANNY_THRESHOLDS = ((20, 60), (40, 120), (60, 180), (100, 200), (150, 300))
+"""Hysteresis thresholds of the five Canny maps, on 8-bit images."""
+
+
+def canny_maps(image: Tensor) -> Tensor:
+    """Compute five binary Canny maps per image, l2-normalised over the maps (Eq. 23).
+
+    Parameters
+    ----------
+    image : Tensor
+        float tensor (B, H, W, 3) in [0, 1].
+
+    Returns
+    -------
+    Tensor
+        float tensor (B, H, W, 5).
+    """
+    eight_bit = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    maps = np.stack(
+        [
+            np.stack([cv2.Canny(picture, low, high) for low, high in CANNY_THRESHOLDS], -1)
+            for picture in eight_bit
+        ]
+    )
+    return F.normalize(torch.from_numpy(maps).to(image.device).float() / 255, dim=-1)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut (ResNet's basic block)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(channels) for _ in range(2))
+        self.convs = nn.ModuleList(Conv(channels, channels, 3, padding=1) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform (B, H, W, channels)."""
+        y = self.convs[0](F.relu(self.norms[0](x)))
+        return x + self.convs[1](F.relu(self.norms[1](y)))
+
+
+class CannyNet(nn.Module):
+    """Edge features from Canny maps: residual blocks at strides 1, 2, 4 and 8."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        channels = (*reversed(config.upsampling_channels), config.dim)
+        self.first = Conv(len(CANNY_THRESHOLDS), channels[0], 3, padding=1)
+        self.down = nn.ModuleList(Conv(a, b, 3, 2, padding=1) for a, b in pairwise(channels))
+        self.stages = nn.ModuleList(
+            nn.Sequential(ResidualBlock(c), ResidualBlock(c)) for c in channels
+        )
+        self.laterals = nn.ModuleList(nn.Linear(c, c) for c in channels)
+        for lateral in self.laterals:
+            nn.init.zeros_(lateral.weight)
+            nn.init.zeros_(lateral.bias)
+
+    def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Return edge features at strides 8, 4, 2, 1 of images (B, H, W, 3) in [0, 1]."""
+        x = self.first(canny_maps(image))
+        features = []
+        for i, (stage, lateral) in enumerate(zip(self.stages, self.laterals, strict=True)):
+            x = stage(x if i == 0 else self.down[i - 1](x))
+            features.append(lateral(x))
+        return features[::-1]
+
+
+class StemEdges(nn.Module):
+    """Edge features from the convolutional stem: one linear map per level."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        outputs = (*reversed(config.upsampling_channels), config.dim)
+        self.laterals = nn.ModuleList(
+            nn.Linear(a, b) for a, b in zip(config.stem_channels, outputs, strict=True)
+        )
+
+    def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
+        """Return edge features at strides 8, 4, 2, 1 from the stem's at 1, 2, 4, 8."""
+        return [
+            lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)
+        ][::-1]

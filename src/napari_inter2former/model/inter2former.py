@@ -1,0 +1,261 @@
+"""Inter2Former: encode an image once, decode a mask per click."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import HybridAttention, edge_tokens
+from .config import PRESETS, ModelConfig
+from .edges import CannyNet, StemEdges
+from .encoder import Encoder
+from .experts import HybridExperts
+from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
+from .reference_mask import Label
+from .upsampling import LocalUpsampling, crop_margin, object_box, paste, with_margin
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the decoder needs of an image, computed once.
+
+    Attributes
+    ----------
+    tokens : Tensor
+        (B, h, w, dim) image tokens.
+    edges : list of Tensor
+        Edge terms (B, H / s, W / s, C) of the upsampling at strides s = 8, 4, 2, 1.
+    shape : tuple of int
+        Height and width of the image in pixels, before padding to whole tokens.
+    """
+
+    tokens: Tensor
+    edges: list[Tensor]
+    shape: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the features occupy, in bytes."""
+        return sum(x.numel() * x.element_size() for x in (self.tokens, *self.edges))
+
+
+class Decoded(NamedTuple):
+    """A decoded mask.
+
+    Attributes
+    ----------
+    logits : Tensor
+        float32 (h, w), the mask's logits inside the box.
+    box : tuple of int
+        (top, left, bottom, right) in pixels of the encoded image; background outside.
+    """
+
+    logits: Tensor
+    box: tuple[int, int, int, int]
+
+
+class TrainingOutput(NamedTuple):
+    """What a training step supervises.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (B, H, W) mask logits.
+    low_resolution : Tensor
+        (B, H / 16, W / 16) logits of the localisation branch.
+    commitment : Tensor
+        The quantisers' mean loss, a scalar.
+    """
+
+    logits: Tensor
+    low_resolution: Tensor
+    commitment: Tensor
+
+
+class DecoderLayer(nn.Module):
+    """One layer of DHA and HMoE."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.attention = HybridAttention(config)
+        self.experts = HybridExperts(config)
+
+    def forward(self, x: Tensor, edge: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Refine tokens (B, N, dim); also return the quantiser's loss."""
+        update, commitment = self.attention(x, edge, grid)
+        x = x + update
+        y = self.experts(x.flatten(0, 1), edge.flatten())
+        return x + y.view_as(x), commitment
+
+    def dynamic(self, x: Tensor, edge: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Refine tokens (N, dim), each by its own scheme only."""
+        x = x + self.attention.dynamic(x, edge, grid)
+        y: Tensor = self.experts(x, edge)
+        return x + y
+
+
+class Inter2Former(nn.Module):
+    """The interactive segmentation network (Huang et al., Inter2Former, section 3).
+
+    Parameters
+    ----------
+    config : ModelConfig
+        Shape and switches.
+    """
+
+    weights_name: str | None = None
+    weights_sha256: str | None = None
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.edges = StemEdges(config) if config.edges == "stem" else CannyNet(config)
+        self.prompt = PromptEmbedding(config)
+        self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_depth))
+        self.upsampling = LocalUpsampling(config)
+
+    # Training and the plain twin of the fast path: batched, everything in full.
+
+    def encode_batch(self, images: Tensor) -> ImageFeatures:
+        """Encode images (B, H, W, 3) in [0, 1] whose sides are multiples of 16."""
+        tokens, levels = self.encoder(images * 2 - 1)
+        edges = self.upsampling.edge_terms(self.edges(images, levels))
+        return ImageFeatures(tokens, edges, (images.shape[1], images.shape[2]))
+
+    def forward(self, features: ImageFeatures, reference: Tensor) -> TrainingOutput:
+        """Decode whole masks for several objects per image.
+
+        Parameters
+        ----------
+        features : ImageFeatures
+            Features of B images.
+        reference : Tensor
+            uint8 (B * K, H, W): reference masks of the first image's K objects, then of the
+            second's, and so on.
+        """
+        b, h, w, dim = features.tokens.shape
+        edge = edge_tokens(reference, self.config.patch).flatten(1)
+        *fine, prompt = self.prompt(reference)
+        x = features.tokens[:, None] + prompt.unflatten(0, (b, -1))
+        x = x.view(-1, h * w, dim)
+        commitments = []
+        for layer in self.layers:
+            x, commitment = layer(x, edge, (h, w))
+            commitments.append(commitment)
+        x = x.view(-1, h, w, dim)
+        return TrainingOutput(
+            self.upsampling(x, features.edges, fine[::-1]),
+            self.upsampling.low_resolution(x),
+            torch.stack(commitments).mean(),
+        )
+
+    # Inference: one image, one object, only what is needed.
+
+    @torch.inference_mode()
+    def encode(self, image: Tensor) -> ImageFeatures:
+        """Encode an image.
+
+        Parameters
+        ----------
+        image : Tensor
+            float32 (1, 3, H, W) in [0, 1], of any size from 1 x 1.
+
+        Returns
+        -------
+        ImageFeatures
+        """
+        height, width = image.shape[-2:]
+        patch = self.config.patch
+        padding = (0, -width % patch, 0, -height % patch)
+        padded = F.pad(image, padding, mode="replicate").permute(0, 2, 3, 1).contiguous()
+        features = self.encode_batch(padded)
+        return ImageFeatures(features.tokens, features.edges, (height, width))
+
+    @torch.inference_mode()
+    def decode(self, features: ImageFeatures, reference: Tensor) -> Decoded:
+        """Decode one mask.
+
+        Parameters
+        ----------
+        features : ImageFeatures
+            From `encode`.
+        reference : Tensor
+            uint8 reference mask (H, W) of the image's size.
+
+        Returns
+        -------
+        Decoded
+            Logits and their box; an empty box if there is nothing at all.
+        """
+        config, patch = self.config, self.config.patch
+        _, h, w, dim = features.tokens.shape
+        height, width = features.shape
+        if reference.shape != (height, width):
+            raise ValueError(
+                f"The reference mask has shape {tuple(reference.shape)}, the encoded image "
+                f"{(height, width)}; they must agree."
+            )
+        whole = TokenBox(0, 0, h, w)
+        # What lies outside the image is no object.
+        padding = (0, w * patch - width, 0, h * patch - height)
+        reference = F.pad(reference, padding, value=int(Label.POSSIBLE_BACKGROUND))
+        box = prompt_box(reference, patch) if config.dpe else whole
+        background = self.prompt.background()
+        edge = torch.zeros(h, w, dtype=torch.bool)
+        x = features.tokens[0] + background[-1]
+        fine: Sequence[Tensor] = [v.expand(0, 0, -1) for v in background[:-1]]
+        if not box.empty:
+            part = reference[box.slices(patch)]
+            *fine, prompt = self.prompt.dynamic(reference, box)
+            x[box.slices()] = features.tokens[0][box.slices()] + prompt
+            edge[box.slices()] = edge_tokens(part[None], patch)[0]
+        x, edge = x.view(-1, dim), edge.flatten()
+        for layer in self.layers:
+            x = layer.dynamic(x, edge, (h, w))
+        x = x.view(h, w, dim)
+
+        found = object_box(self.upsampling.low_resolution(x)) if config.dlu else whole
+        if found.empty:
+            return Decoded(x.new_zeros(0, 0), (0, 0, 0, 0))
+        region = with_margin(found, h, w)
+        scales = (8, 4, 2, 1)  # positions per token at strides 2, 4, 8, 16
+        prompts = [
+            paste(vector, level, box, region, scale)[None]
+            for vector, level, scale in zip(background[:-1], fine, scales[:-1], strict=True)
+        ]
+        edges = [
+            level[(slice(None), *region.slices(patch // stride))]
+            for level, stride in zip(features.edges, (8, 4, 2, 1), strict=True)
+        ]
+        logits = self.upsampling(x[None][(slice(None), *region.slices())], edges, prompts[::-1])[0]
+        logits = crop_margin(logits, found, region, patch)
+        rows, columns = found.slices(patch)
+        bottom, right = min(rows.stop, height), min(columns.stop, width)
+        logits = logits[: bottom - rows.start, : right - columns.start]
+        return Decoded(logits, (rows.start, columns.start, bottom, right))
+
+
+def build_model(config: str | ModelConfig) -> Inter2Former:
+    """Build a network with random weights, ready for inference.
+
+    Parameters
+    ----------
+    config : str or ModelConfig
+        A preset's name (``"tiny"``, ``"small"``, ``"base"``) or a configuration.
+
+    Raises
+    ------
+    ValueError
+        If there is no preset of that name.
+    """
+    if isinstance(config, str):
+        if config not in PRESETS:
+            raise ValueError(f"No preset is called {config!r}; there are {', '.join(PRESETS)}.")
+        config = PRESETS[config]
+    return Inter2Former(config).eval()

@@ -1,0 +1,1 @@
+"""Training of Inter2Former on annotated images; see `train` and `finetune`."""

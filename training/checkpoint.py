@@ -1,0 +1,108 @@
+"""Training state in one safetensors file: nothing is pickled, nothing is half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+FORMAT = "napari-inter2former-training"
+
+
+class CheckpointError(ValueError):
+    """A training checkpoint that can't be used."""
+
+
+@dataclass
+class Checkpoint:
+    """Everything a run needs to go on.
+
+    Attributes
+    ----------
+    model, average : dict of Tensor
+        Weights, and their exponential moving average.
+    optimizer : dict
+        AdamW's state: per parameter name, its two moments and its step.
+    progress : dict
+        JSON values: step, seconds, masks, configuration.
+    """
+
+    model: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: dict[str, dict[str, Tensor]]
+    progress: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint beside `path`, then rename it, so that the last good one stays."""
+    tensors = {f"model/{k}": v for k, v in checkpoint.model.items()}
+    tensors |= {f"average/{k}": v for k, v in checkpoint.average.items()}
+    for name, state in checkpoint.optimizer.items():
+        tensors |= {f"optimizer/{key}/{name}": value for key, value in state.items()}
+    contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    metadata = {"format": FORMAT, "progress": json.dumps(checkpoint.progress)}
+    beside = path.with_suffix(".partial")
+    try:
+        save_file(contiguous, beside, metadata)
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise CheckpointError(
+            f"The checkpoint {path} could not be written ({error}); the last one is untouched. "
+            "Free some space and resume."
+        ) from error
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    CheckpointError
+        If the file is no checkpoint, or is damaged.
+    """
+    checkpoint = Checkpoint({}, {}, {}, {})
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise CheckpointError(f"{path} is no training checkpoint.")
+            checkpoint.progress = json.loads(metadata["progress"])
+            for key in file.keys():  # noqa: SIM118 (a file handle, not a dict)
+                part, name = key.split("/", 1)
+                if part == "optimizer":
+                    kind, name = name.split("/", 1)
+                    checkpoint.optimizer.setdefault(name, {})[kind] = file.get_tensor(key)
+                else:
+                    getattr(checkpoint, part)[name] = file.get_tensor(key)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} can't be read as a checkpoint: {error}.") from error
+    return checkpoint
+
+
+def optimizer_state(
+    optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
+) -> dict[str, dict[str, Tensor]]:
+    """Return an optimizer's state by parameter name."""
+    return {
+        names[parameter]: {k: torch.as_tensor(v) for k, v in state.items()}
+        for parameter, state in optimizer.state.items()
+    }
+
+
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer,
+    parameters: dict[str, Tensor],
+    state: dict[str, dict[str, Tensor]],
+) -> None:
+    """Put a saved state back into an optimizer."""
+    for name, values in state.items():
+        if name in parameters:
+            optimizer.state[parameters[name]] = dict(values)

@@ -1,0 +1,81 @@
+"""Simulated clicks for training (RITM's and SegNext's scheme; SegNext, section 3.1)."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_inter2former.model import reference_mask as rm
+
+DEPTH = 1.7
+"""Clicks are drawn where the depth inside the error region exceeds its maximum over this."""
+
+
+def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return each pixel's distance to the outside of a region; the image's border is outside."""
+    padded = cv2.copyMakeBorder(region.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+
+
+def draw_click(
+    target: NDArray[np.bool_], predicted: NDArray[np.bool_], rng: np.random.Generator
+) -> tuple[int, int, bool] | None:
+    """Draw a click in the deeper of the two error regions.
+
+    Parameters
+    ----------
+    target, predicted : ndarray
+        bool (H, W).
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    tuple
+        (row, column, positive), or None where the prediction is right.
+    """
+    wrong = target ^ predicted
+    rows, columns = np.flatnonzero(wrong.any(1)), np.flatnonzero(wrong.any(0))
+    if not len(rows):
+        return None
+    # Distances are computed in the errors' box only; its border is no error, like the image's.
+    top, left = int(rows[0]), int(columns[0])
+    box = np.s_[top : rows[-1] + 1, left : columns[-1] + 1]
+    missed, extra = depth(wrong[box] & target[box]), depth(wrong[box] & predicted[box])
+    positive = bool(missed.max() >= extra.max())
+    deep = missed if positive else extra
+    candidates = np.flatnonzero(deep > deep.max() / DEPTH)
+    row, column = divmod(int(rng.choice(candidates)), deep.shape[1])
+    return row + top, column + left, positive
+
+
+def add_clicks(
+    reference: Tensor, targets: Tensor, predicted: Tensor, rng: np.random.Generator
+) -> None:
+    """Click once in every reference mask of a batch, in place.
+
+    Parameters
+    ----------
+    reference : Tensor
+        uint8 (B, H, W).
+    targets, predicted : Tensor
+        bool (B, H, W).
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    truth, guess = targets.cpu().numpy(), predicted.cpu().numpy()
+    on_cpu = reference.cpu()
+    for mask, right, now in zip(on_cpu, truth, guess, strict=True):
+        click = draw_click(right, now, rng)
+        if click is not None:
+            rm.add_click(mask, *click)
+    if reference.device != on_cpu.device:
+        reference.copy_(on_cpu)
+
+
+def start(targets: Tensor) -> Tensor:
+    """Return the reference masks before the first click, uint8 like `targets` (B, H, W)."""
+    return torch.full_like(targets, int(rm.Label.UNKNOWN), dtype=torch.uint8)

@@ -1,0 +1,161 @@
+"""The training loop: encode a batch of crops, click, decode, learn, click again."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_inter2former.model import ImageFeatures, Inter2Former
+from napari_inter2former.model import reference_mask as rm
+from napari_inter2former.model.experts import HybridExperts
+from napari_inter2former.training.clicks import add_clicks, start
+from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
+from napari_inter2former.training.sampling import Batch
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """How the weights are learned.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Peak learning rate of AdamW.
+    weight_decay : float
+        For matrices and kernels; none for biases and norms.
+    warm_up : int
+        Steps over which the learning rate rises.
+    decay_from : float
+        Share of the time after which the learning rate falls to nothing, linearly.
+    further : float
+        Probability of each click after the first.
+    most_clicks : int
+        Largest number of clicks.
+    average : float
+        Decay per step of the moving average of the weights.
+    """
+
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warm_up: int = 200
+    decay_from: float = 0.6
+    further: float = 0.6
+    most_clicks: int = 20
+    average: float = 0.998
+
+
+class StepResult(NamedTuple):
+    """What one step reports: mean loss, IoU after the first and the last click, and clicks."""
+
+    loss: float
+    first_iou: float
+    last_iou: float
+    clicks: int
+
+
+class Trainer:
+    """A network, its optimizer and its averaged weights.
+
+    Parameters
+    ----------
+    model : Inter2Former
+        The network to train, in place.
+    options : TrainingOptions
+        How.
+    """
+
+    def __init__(self, model: Inter2Former, options: TrainingOptions) -> None:
+        self.model = model.train()
+        self.options = options
+        self.average = copy.deepcopy(model).eval().requires_grad_(False)
+        matrices = [p for p in model.parameters() if p.ndim > 1]
+        vectors = [p for p in model.parameters() if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": options.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=options.learning_rate,
+            betas=(0.9, 0.98),
+            fused=True,
+        )
+        self.steps = 0
+
+    def rate(self, progress: float) -> float:
+        """Return the learning rate at a share of the time in [0, 1]."""
+        decay = min(1.0, (1 - progress) / (1 - self.options.decay_from))
+        warm = min(1.0, (self.steps + 1) / self.options.warm_up)
+        return self.options.learning_rate * warm * max(decay, 0.01)
+
+    def step(self, batch: Batch, progress: float, rng: np.random.Generator) -> StepResult:
+        """Take one step.
+
+        The image is encoded once. Each click is decoded and learned from by itself, on the
+        reference mask that the model's own earlier predictions left; the gradients with respect
+        to the image features add up and go back through the encoder once.
+        """
+        device = next(self.model.parameters()).device
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(progress)
+        clicks = min(int(rng.geometric(1 - self.options.further)), self.options.most_clicks)
+        targets = batch.targets.to(device)
+        features = self.model.encode_batch(batch.images.to(device))
+        leaves = [x.detach().requires_grad_() for x in (features.tokens, *features.edges)]
+        detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
+        low_targets = pool_targets(targets, self.model.config.patch)
+        reference, predicted = start(targets), torch.zeros_like(targets)
+        losses, ious = [], []
+        for _ in range(clicks):
+            add_clicks(reference, targets, predicted, rng)
+            output = self.model(detached, reference)
+            loss = (
+                mask_loss(output.logits, targets).mean()
+                + 0.5 * mask_loss(output.low_resolution, low_targets).mean()
+                + COMMITMENT_WEIGHT * output.commitment
+            )
+            (loss / clicks).backward()
+            predicted = output.logits.detach() > 0
+            rm.update(reference, predicted)
+            losses.append(loss.detach())
+            ious.append(intersection_over_union(predicted, targets).mean())
+        torch.autograd.backward([features.tokens, *features.edges], [x.grad for x in leaves])
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps += 1
+        for module in self.model.modules():
+            if isinstance(module, HybridExperts):
+                module.balance()
+        self.update_average()
+        return StepResult(float(torch.stack(losses).mean()), float(ious[0]), float(ious[-1]), clicks)
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Move the averaged weights towards the current ones."""
+        decay = min(self.options.average, (1 + self.steps) / (10 + self.steps))
+        ours, theirs = _floats(self.average), _floats(self.model)
+        torch._foreach_lerp_(ours, theirs, 1 - decay)
+
+
+def _floats(model: Inter2Former) -> list[Tensor]:
+    return [x for x in model.state_dict().values() if x.is_floating_point()]
+
+
+def intersection_over_union(predicted: Tensor, targets: Tensor) -> Tensor:
+    """Return the IoU of each pair of masks (B, H, W): (B,)."""
+    both = (predicted & targets).flatten(1).sum(1)
+    either = (predicted | targets).flatten(1).sum(1)
+    return both / either.clamp_min(1)
+
+
+def mean(values: Iterable[float]) -> float:
+    """Return the mean, NaN of nothing."""
+    listed = list(values)
+    return math.fsum(listed) / len(listed) if listed else math.nan

@@ -1,0 +1,162 @@
+"""Training samples: crops at a random scale, each with several objects."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from .augmentation import augment
+from .pool import Dataset, Pair, dataset_weights
+
+MIN_VISIBLE = 48
+"""Objects with fewer pixels inside a crop are not asked for."""
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """How crops are drawn.
+
+    Parameters
+    ----------
+    side : int
+        Side of a crop in pixels; a multiple of 16.
+    crops, objects : int
+        Crops per batch, and objects per crop.
+    smallest, largest : float
+        Range of the size (square root of the area) that the crop's main object is scaled to, in
+        pixels; log-uniform.
+    union : float
+        Share of targets that are a whole group of neighbouring objects.
+    """
+
+    side: int = 256
+    crops: int = 6
+    objects: int = 6
+    smallest: float = 16
+    largest: float = 180
+    union: float = 0.05
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of crops.
+
+    Attributes
+    ----------
+    images : Tensor
+        float32 (B, H, W, 3) in [0, 1].
+    targets : Tensor
+        bool (B * K, H, W), the first crop's K objects, then the second's, and so on.
+    """
+
+    images: Tensor
+    targets: Tensor
+
+
+def draw_crop(
+    pair: Pair, options: SamplingOptions, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
+    """Draw one crop around one of a pair's objects.
+
+    Returns
+    -------
+    image : ndarray
+        float32 (side, side, 3) in [0, 1].
+    targets : ndarray
+        bool (K, side, side).
+
+    None if no object is visible well enough.
+    """
+    objects = pair.objects
+    if not len(objects):
+        return None
+    _, row, column, area = objects[rng.integers(len(objects))]
+    size = np.exp(rng.uniform(np.log(options.smallest), np.log(options.largest)))
+    zoom = np.clip(size / np.sqrt(area), 1 / 16, 8)
+    side = options.side
+    # From crop to image: centre, turn, flip, scale, a little stretch, move.
+    angle = rng.integers(4) * np.pi / 2 if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
+    stretch = np.exp(rng.uniform(-0.15, 0.15))
+    scale = np.diag([stretch, 1 / stretch]) / zoom
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    linear = turn @ scale @ np.diag([rng.choice([-1, 1]), 1])
+    centre = side / 2 - 0.5 + rng.uniform(-0.35, 0.35, 2) * side
+    matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
+
+    flags = cv2.WARP_INVERSE_MAP
+    source = pair.image
+    if zoom < 0.7:  # averaging before sampling, against aliasing
+        factor = min(1 / zoom, max(source.shape[:2]))
+        shape = (max(round(source.shape[1] / factor), 1), max(round(source.shape[0] / factor), 1))
+        source = cv2.resize(source, shape, interpolation=cv2.INTER_AREA)
+        shrink = np.array(shape) / pair.image.shape[1::-1]
+        moved = matrix.copy()
+        moved[:, 2] += 0.5
+        moved = shrink[:, None] * moved
+        moved[:, 2] -= 0.5
+    else:
+        moved = matrix
+    pixels = cv2.warpAffine(
+        source, moved, (side, side), flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    labels = cv2.warpAffine(
+        pair.labels.astype(np.float32), matrix, (side, side), flags=flags | cv2.INTER_NEAREST
+    ).astype(np.int32)
+    visible, counts = np.unique(labels, return_counts=True)
+    visible = visible[(visible > 0) & (counts >= MIN_VISIBLE)]
+    if not len(visible):
+        return None
+    chosen = rng.permutation(visible)[: options.objects]
+    if len(chosen) < options.objects:
+        chosen = np.concatenate([chosen, rng.choice(visible, options.objects - len(chosen))])
+    targets = labels == chosen[:, None, None]
+    for target in targets:
+        if rng.random() < options.union:
+            reach = cv2.dilate(target.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            target |= np.isin(labels, np.unique(labels[reach & (labels > 0)]))
+    return augment(pixels.astype(np.float32) / 255, rng), targets
+
+
+def batches(
+    datasets: Sequence[Dataset], options: SamplingOptions, rng: np.random.Generator
+) -> Iterator[Batch]:
+    """Draw batches without end: a dataset, one of its images, one of its objects."""
+    weights = dataset_weights(datasets)
+    while True:
+        images, targets = [], []
+        while len(images) < options.crops:
+            dataset = datasets[rng.choice(len(datasets), p=weights)]
+            crop = draw_crop(dataset.pairs[rng.integers(len(dataset.pairs))], options, rng)
+            if crop is not None:
+                images.append(crop[0])
+                targets.append(crop[1])
+        yield Batch(
+            torch.from_numpy(np.stack(images)), torch.from_numpy(np.concatenate(targets))
+        )
+
+
+def prefetch(source: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
+    """Draw batches in a thread of its own, so that they are ready when they are needed."""
+    ready: queue.Queue[Batch | Exception] = queue.Queue(depth)
+
+    def fill() -> None:
+        try:
+            for batch in source:
+                ready.put(batch)
+        except Exception as error:  # handed to the consumer, which raises it
+            ready.put(error)
+
+    threading.Thread(target=fill, daemon=True, name="batches").start()
+    while True:
+        item = ready.get()
+        if isinstance(item, Exception):
+            raise item
+        yield item

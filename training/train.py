@@ -1,0 +1,183 @@
+"""Train Inter2Former from scratch, or go on, on a pool of annotated images.
+
+Run ``python training/train.py --help``, or ``python -m napari_inter2former.training.train``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import signal
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_inter2former.model import PRESETS, ModelConfig, build_model
+from napari_inter2former.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    optimizer_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
+from napari_inter2former.training.pool import read_pool
+from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
+
+COLUMNS = ("step", "hours", "masks", "rate", "loss", "iou_first", "iou_last", "masks_per_second")
+LONGEST_STEP = 60.0
+"""A step counts for no more seconds than this, in case the process was suspended."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    result = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    result.add_argument("--data", type=Path, required=True, help="pool: DATA/NAME/train/*_image.*")
+    result.add_argument("--out", type=Path, required=True, help="folder of the run")
+    result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
+    result.add_argument("--hours", type=float, default=4, help="training time in all")
+    result.add_argument("--start", help="weights to start from (name or path)")
+    result.add_argument("--save-minutes", type=float, default=5)
+    result.add_argument("--log-steps", type=int, default=20)
+    result.add_argument("--threads", type=int, default=0, help="0: PyTorch's choice")
+    result.add_argument("--seed", type=int, default=0)
+    result.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for options in (SamplingOptions(), TrainingOptions()):
+        for field in dataclasses.fields(options):
+            flag = "--" + field.name.replace("_", "-")
+            default = getattr(options, field.name)
+            result.add_argument(flag, type=type(default), default=default)
+    return result
+
+
+def pick(options_type: type, arguments: argparse.Namespace) -> object:
+    """Build an options dataclass from the arguments of the same names."""
+    names = [field.name for field in dataclasses.fields(options_type)]
+    return options_type(**{name: getattr(arguments, name) for name in names})
+
+
+class Run:
+    """A training run in a folder: checkpoint, log, and what is needed to go on."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments = arguments
+        self.out: Path = arguments.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.path = self.out / "checkpoint.safetensors"
+        self.seconds = 0.0
+        self.masks = 0
+        saved = load_checkpoint(self.path) if self.path.exists() else None
+        if saved is not None:
+            config = ModelConfig.from_dict(saved.progress["config"])
+            if config.name != arguments.preset:
+                raise CheckpointError(
+                    f"{self.path} was trained as {config.name!r}, not {arguments.preset!r}; "
+                    "use another --out."
+                )
+            model = build_model(config)
+            model.load_state_dict(saved.model)
+        elif arguments.start:
+            from napari_inter2former.weights import load_model
+
+            model = load_model(arguments.start)
+        else:
+            torch.manual_seed(arguments.seed)
+            model = build_model(arguments.preset)
+        training = pick(TrainingOptions, arguments)
+        assert isinstance(training, TrainingOptions)
+        self.trainer = Trainer(model.to(arguments.device), training)
+        if saved is not None:
+            self.trainer.average.load_state_dict(saved.average)
+            restore_optimizer(
+                self.trainer.optimizer, dict(model.named_parameters()), saved.optimizer
+            )
+            self.trainer.steps = saved.progress["step"]
+            self.seconds = saved.progress["seconds"]
+            self.masks = saved.progress["masks"]
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        model = self.trainer.model
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        progress = {
+            "step": self.trainer.steps,
+            "seconds": self.seconds,
+            "masks": self.masks,
+            "config": model.config.to_dict(),
+        }
+        save_checkpoint(
+            self.path,
+            Checkpoint(
+                model.state_dict(),
+                self.trainer.average.state_dict(),
+                optimizer_state(self.trainer.optimizer, names),
+                progress,
+            ),
+        )
+
+    def log(self, row: dict[str, float]) -> None:
+        """Append a row to the log and print it."""
+        path = self.out / "log.csv"
+        fresh = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if fresh:
+                writer.writeheader()
+            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
+        print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+
+    def train(self) -> None:
+        """Train until the time is used up or a signal asks to stop."""
+        arguments = self.arguments
+        budget = arguments.hours * 3600
+        sampling = pick(SamplingOptions, arguments)
+        assert isinstance(sampling, SamplingOptions)
+        # Another stream of samples after every resumption.
+        rng = np.random.default_rng([arguments.seed, self.trainer.steps])
+        source = prefetch(batches(read_pool(arguments.data, "train"), sampling, rng.spawn(1)[0]))
+        stopped = []
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.append(True))
+        recent: deque[tuple[float, ...]] = deque(maxlen=arguments.log_steps)
+        saved = time.monotonic()
+        while self.seconds < budget and not stopped:
+            begun = time.monotonic()
+            result = self.trainer.step(next(source), self.seconds / budget, rng)
+            elapsed = min(time.monotonic() - begun, LONGEST_STEP)
+            self.seconds += elapsed
+            masks = sampling.crops * sampling.objects * result.clicks
+            self.masks += masks
+            recent.append((result.loss, result.first_iou, result.last_iou, masks, elapsed))
+            if self.trainer.steps % arguments.log_steps == 0:
+                loss, first, last, count, seconds = map(mean, zip(*recent, strict=True))
+                rate = self.trainer.rate(self.seconds / budget)
+                hours = self.seconds / 3600
+                values = (self.trainer.steps, hours, self.masks, rate, loss, first, last)
+                self.log(dict(zip(COLUMNS, (*values, count / seconds), strict=True)))
+            if time.monotonic() - saved > arguments.save_minutes * 60:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    options = parser().parse_args(arguments)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        Run(options).train()
+    except (CheckpointError, FileNotFoundError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
