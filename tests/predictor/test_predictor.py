@@ -292,8 +292,8 @@ def test_threads_take_turns(predictor, disc):
 
     def work(i):
         for _ in range(10):
-            if not same(predictor.predict([Click(100 + 200 * i, 100 + 200 * i)]), expected[i]):
-                wrong.append(i)
+            mask = predictor.predict([Click(100 + 200 * i, 100 + 200 * i)])
+            wrong.extend([i] * (not same(mask, expected[i])))
 
     threads = [threading.Thread(target=work, args=(i % 2,)) for i in range(4)]
     for thread in threads:

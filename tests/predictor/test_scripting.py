@@ -51,7 +51,7 @@ def test_earlier_objects_win(fake, image):
 
 
 def test_messages_name_the_object(fake, image):
-    with pytest.raises(PromptError, match="Object 4: .*outside the image"):
+    with pytest.raises(PromptError, match=r"Object 4: .*outside the image"):
         segment(image, {4: [Click(500, 0)]}, fake)
     for key in (0, -1, 2**31, 1.5, "a"):
         with pytest.raises(PromptError, match="whole number"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,11 +88,11 @@ def test_half_precision_on_disk_is_single_in_memory(model, tmp_path):
     predictor.predict([Click(3, 3)])
 
 
-def test_models_are_found_by_name(path, _own_home):
+def test_models_are_found_by_name(path):
     with pytest.raises(WeightsError, match=r"no model called 'mine'.*safetensors"):
         weights.load_model("mine")
     folder = weights.user_models_folder()
-    assert folder == _own_home / "models"
+    assert folder == Path(os.environ["INTER2FORMER_HOME"]) / "models"
     folder.mkdir()
     (folder / "mine.safetensors").write_bytes(path.read_bytes())
     assert weights.load_model("mine").weights_name == "mine"

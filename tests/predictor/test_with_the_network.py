@@ -1,4 +1,4 @@
-"""The real network, with random weights: every size goes through, the same clicks, the same mask."""
+"""The real network with random weights: every size goes through, and replay gives the same."""
 
 from __future__ import annotations
 
