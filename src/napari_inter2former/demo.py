@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from napari_inter2former.data import Sample
     from napari_inter2former.evaluation.protocol import SupportsPredict
+    from napari_inter2former.predictor import Predictor
     from napari_inter2former.prompts import Click
 
 __all__ = ["no_window_because", "open_window", "record", "run_headless"]
@@ -83,9 +84,7 @@ def open_window(sample_name: str = next(iter(SAMPLES)), *, block: bool = True) -
     return viewer
 
 
-def run_headless(
-    out: Path, model: str = "tiny", predictor: SupportsPredict | None = None
-) -> dict[str, Any]:
+def run_headless(out: Path, model: str | Predictor = "tiny") -> dict[str, Any]:
     """Segment all samples from their recorded clicks, and compare with the ground truth.
 
     Writes ``labels.tif``, ``overlay.png`` and ``report.json``, in which the samples stand side by
@@ -95,10 +94,8 @@ def run_headless(
     ----------
     out : pathlib.Path
         Where to write; made when missing.
-    model : str
-        Name or path of the weights.
-    predictor : SupportsPredict, optional
-        Used instead of loading `model`.
+    model : str or Predictor
+        Name or path of the weights, or a predictor.
 
     Returns
     -------
@@ -111,22 +108,20 @@ def run_headless(
     WeightsError, OutputError
         When the weights cannot be used, or a file cannot be written.
     """
-    from napari_inter2former.cli._labels import label_objects, write_labels
+    from napari_inter2former.cli._labels import write_labels
     from napari_inter2former.cli._overlay import beside, beside_labels, draw_overlay, encode_png
     from napari_inter2former.evaluation.click_files import read_clicks
     from napari_inter2former.evaluation.writing import write_file, write_json
+    from napari_inter2former.predictor import Predictor
+    from napari_inter2former.scripting import segment
 
-    if predictor is None:
-        from napari_inter2former.predictor import Predictor
-
-        predictor = Predictor(model)
+    predictor = Predictor(model) if isinstance(model, str) else model
     samples: dict[str, dict[str, Any]] = {}
     all_labels, all_overlays = [], []
     for name in SAMPLES:
         sample = load_sample(name)
         clicks = read_clicks(sample.clicks_path, sample.labels.shape)
-        predictor.set_image(sample.image, rgb=sample.rgb)
-        labels = label_objects(predictor, clicks, sample.labels.shape)
+        labels = segment(sample.image, clicks, predictor, rgb=sample.rgb)
         report = compare(sample, labels, clicks)
         overlay = draw_overlay(sample.image, labels, clicks)
         write_labels(out / name / "labels.tif", labels)

@@ -92,12 +92,12 @@ def beside(pictures: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate(padded, axis=1)
 
 
-def beside_labels(labels: Sequence[NDArray[np.unsignedinteger[Any]]]) -> NDArray[Any]:
+def beside_labels(labels: Sequence[NDArray[np.integer[Any]]]) -> NDArray[Any]:
     """Put label images side by side as `beside` does, with numbers that follow on.
 
     Parameters
     ----------
-    labels : sequence of ndarray of an unsigned type, shape (H, W)
+    labels : sequence of ndarray of an integer type, shape (H, W)
         0 is background.
 
     Returns

@@ -39,20 +39,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     import numpy as np
 
-    from napari_inter2former.cli._labels import label_objects, write_labels
+    from napari_inter2former.cli._labels import write_labels
     from napari_inter2former.evaluation.click_files import read_clicks
-    from napari_inter2former.evaluation.reading import read_image
+    from napari_inter2former.evaluation.reading import read_picture
     from napari_inter2former.evaluation.writing import OutputError
-    from napari_inter2former.predictor import Predictor
+    from napari_inter2former.scripting import segment
 
     out: Path = arguments.out
     if out.suffix.lower() not in (".tif", ".tiff"):
         raise OutputError(f"{out}: labels are written as TIFF; give a name that ends in .tif.")
-    picture = read_image(arguments.image)
+    picture = read_picture(arguments.image)
     clicks = read_clicks(arguments.clicks, picture.shape)
-    predictor = Predictor(arguments.model)
-    predictor.set_image(picture.data, channel_axis=picture.channel_axis, rgb=picture.rgb)
-    labels = label_objects(predictor, clicks, picture.shape)
+    labels = segment(
+        picture.data,
+        clicks,
+        arguments.model,
+        channel_axis=picture.channel_axis,
+        rgb=picture.rgb,
+    )
     write_labels(out, labels)
     there = set(np.unique(labels).tolist())
     for number in clicks:

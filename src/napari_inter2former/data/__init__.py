@@ -78,7 +78,8 @@ def load_sample(name: str) -> Sample:
     KeyError
         When there is no sample of this name.
     """
-    from napari_inter2former.evaluation.reading import read_image, read_labels
+    from napari_inter2former.evaluation.reading import read_labels
+    from napari_inter2former.images import read_image
 
     if name not in SAMPLES:
         msg = f"There is no sample {name!r}; the samples are {', '.join(SAMPLES)}."
@@ -87,7 +88,7 @@ def load_sample(name: str) -> Sample:
     return Sample(
         name=name,
         title=SAMPLES[name],
-        image=read_image(folder / f"{name}_image.png").data,
+        image=read_image(folder / f"{name}_image.png"),
         labels=read_labels(folder / f"{name}_label.png"),
         clicks_path=folder / f"{name}_clicks.csv",
     )

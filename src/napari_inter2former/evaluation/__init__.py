@@ -28,7 +28,7 @@ from napari_inter2former.evaluation.protocol import (
     evaluate_image,
     evaluate_object,
 )
-from napari_inter2former.evaluation.reading import FileError, Picture, read_image, read_labels
+from napari_inter2former.evaluation.reading import Picture, read_labels, read_picture
 from napari_inter2former.evaluation.regions import Region, object_regions, region_of
 from napari_inter2former.evaluation.results import DatasetResult, EvaluationResult, ObjectResult
 
@@ -36,7 +36,6 @@ __all__ = [
     "DatasetError",
     "DatasetResult",
     "EvaluationResult",
-    "FileError",
     "ObjectResult",
     "Pair",
     "Picture",
@@ -55,8 +54,8 @@ __all__ = [
     "next_click",
     "number_of_clicks",
     "object_regions",
-    "read_image",
     "read_labels",
+    "read_picture",
     "region_of",
     "select_objects",
 ]

@@ -11,13 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from napari_inter2former.errors import Inter2FormerError
-from napari_inter2former.evaluation.reading import (
-    FileError,
-    Picture,
-    read_image,
-    read_labels,
-)
+from napari_inter2former.errors import ImageError, Inter2FormerError
+from napari_inter2former.evaluation.reading import Picture, read_labels, read_picture
 from napari_inter2former.evaluation.regions import object_regions
 
 if TYPE_CHECKING:
@@ -63,13 +58,13 @@ class Pair(NamedTuple):
 
         Raises
         ------
-        FileError
+        ImageError
             When one of them cannot be read.
         DatasetError
             When their sizes differ.
         """
         labels = read_labels(self.label)
-        picture = read_image(self.image)
+        picture = read_picture(self.image)
         if picture.shape != labels.shape:
             high, wide = picture.shape
             raise DatasetError(
@@ -215,7 +210,7 @@ def select_objects(
             break
         try:
             _, labels = pair.read()
-        except FileError as error:
+        except ImageError as error:
             selection.skipped.append(str(error))
             continue
         numbers = list(object_regions(labels, min_area))
@@ -225,7 +220,11 @@ def select_objects(
     if not offered:
         raise DatasetError(
             f"{folder}: no object of at least {min_area} pixels in {len(pairs)} label file(s)"
-            + (f"; {len(selection.skipped)} could not be read." if selection.skipped else ".")
+            + (
+                f"; {len(selection.skipped)} could not be used, the first: {selection.skipped[0]}"
+                if selection.skipped
+                else "."
+            )
         )
     quota = _shares([len(numbers) for numbers in offered.values()], max_objects)
     for (pair, numbers), share in zip(offered.items(), quota, strict=True):

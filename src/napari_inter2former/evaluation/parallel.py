@@ -75,7 +75,7 @@ def evaluate_parallel(
 
     Raises
     ------
-    DatasetError, FileError, WeightsError
+    DatasetError, ImageError, WeightsError
         When there is no dataset, a pair does not fit together, or the weights cannot be used.
     """
     if max_clicks < 1 or workers < 1:

@@ -151,7 +151,7 @@ def evaluate_image(
 
     Raises
     ------
-    FileError, DatasetError
+    ImageError, DatasetError
         When the files cannot be read or do not belong together.
     """
     picture, labels = pair.read()
@@ -209,7 +209,7 @@ def evaluate_dataset(
 
     Raises
     ------
-    DatasetError, FileError
+    DatasetError, ImageError
         When the folder is no dataset, or an image and its labels do not fit together.
 
     Examples
@@ -263,7 +263,7 @@ def evaluate(
 
     Raises
     ------
-    DatasetError, FileError
+    DatasetError, ImageError
         When there is no dataset, or an image and its labels do not fit together.
     """
     datasets = {
