@@ -110,6 +110,11 @@ def find_levels(image: Any, channel_axis: int | None, rgb: bool | None) -> tuple
                 f"The pyramid levels do not match: {first.channels} channels in the first, "
                 f"{level.channels} in another."
             )
+        if level.factor == 1:
+            raise ImageError(
+                "A list is taken for the levels of a pyramid, largest first, and two arrays in "
+                "this one have the full size; of a stack or a series, pass one plane."
+            )
         if level.factor < levels[-1].factor:
             raise ImageError("The pyramid levels must be ordered from the largest to the smallest.")
         levels.append(level)

@@ -35,10 +35,11 @@ Shape: TypeAlias = tuple[int, int]
 HIGHEST_EXPONENT = 3
 """Zoom 8 is the largest."""
 START_HIGHEST_EXPONENT = 2
-"""Zoom 4 is the largest that a first click starts with."""
+START_SIDE = 512
+"""A first click starts with a zoom of 4 at most, and encodes no enlarged image above this side."""
 SMALL_SIZE = 32.0
 """Objects below this size (square root of the area, input pixels) are drawn at a higher zoom."""
-LARGE_SIZE = 300.0
+LARGE_SIZE = 200.0
 LARGE_SHARE = 0.6
 """Objects above this size, or this share of the window's side, are drawn at a lower zoom."""
 SNAP_PARTS = 4
@@ -103,8 +104,13 @@ def zoomed_shape(shape: Shape, exponent: int) -> Shape:
 
 
 def start_exponent(shape: Shape, side: int) -> int:
-    """Zoom of a first click: the largest up to 4 at which all of the image fits, but at least 1."""
-    return max(0, min(START_HIGHEST_EXPONENT, _whole_image_exponent(shape, side)))
+    """Zoom of a first click: the largest up to 4 at which all of the image fits, but at least 1.
+
+    Encoding costs time in proportion to the window's area, so an image is not enlarged beyond
+    `START_SIDE` before an object is known to be small.
+    """
+    exponent = _whole_image_exponent(shape, min(side, START_SIDE))
+    return max(0, min(START_HIGHEST_EXPONENT, exponent))
 
 
 def lowest_exponent(shape: Shape, side: int) -> int:
