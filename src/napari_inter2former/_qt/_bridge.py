@@ -13,25 +13,24 @@ __all__ = ["Bridge"]
 class Bridge(QObject):
     """Deliver messages and calls on the thread that made the bridge.
 
-    Parameters
-    ----------
-    receive : callable
-        Gets every message given to `send`.
-    parent : QObject
-        Deletes the bridge with itself.
+    It has no parent: while a worker lives that may use it, it must not be deleted.
     """
 
     _sent = Signal(object)
 
-    def __init__(self, receive: Callable[[Any], None], parent: QObject) -> None:
-        super().__init__(parent)
-        self._receive: Callable[[Any], None] | None = receive
+    def __init__(self) -> None:
+        super().__init__()
+        self._receive: Callable[[Any], None] | None = None
         self._calls: list[Callable[[], None]] = []
         self._soon = QTimer(self)
         self._soon.setSingleShot(True)
         self._soon.timeout.connect(self._run)
         # Emitted in another thread, a signal is queued for this one.
         self._sent.connect(self._deliver)
+
+    def open(self, receive: Callable[[Any], None]) -> None:
+        """Give every message that is sent from now on to `receive`."""
+        self._receive = receive
 
     def send(self, message: Any) -> None:
         """Pass a message on, from any thread, without waiting."""
@@ -48,7 +47,7 @@ class Bridge(QObject):
         self._calls.clear()
         self._soon.stop()
 
-    @Slot(object)  # type: ignore[untyped-decorator]
+    @Slot(object)
     def _deliver(self, message: Any) -> None:
         if self._receive is not None:
             self._receive(message)

@@ -76,10 +76,10 @@ class ClicksLayer:
             features={"positive": np.zeros(0, dtype=bool)},
             face_color=ADD_COLOUR,
             border_color="white",
-            border_width=0.12,
+            border_width=0.06,
             symbol=ADD_SYMBOL,
             size=8,
-            canvas_size_limits=(11, 17),
+            canvas_size_limits=(12, 18),
             metadata={MARK: "clicks"},
             **transform_of(image, layout),
         )
@@ -129,6 +129,11 @@ class ClicksLayer:
         finally:
             self._quiet = False
         self.style([click.positive for click in clicks])
+
+    def deselect(self) -> None:
+        """Unselect points that were just added; a selection made to move points stays."""
+        if str(self.layer.mode) == "add":
+            self.layer.selected_data = set()
 
     def style(self, positive: Sequence[bool]) -> None:
         """Give every point the colour and symbol of its kind."""
@@ -196,7 +201,7 @@ class PreviewLayer:
 
 
 def choose_polarity(layer: Points, event: Any) -> None:
-    """Before napari adds the point of a click: foreground or background?"""
+    """Decide between foreground and background, before napari adds the point of a click."""
     if str(layer.mode) == "add":
         background = event.button == 2 or "Shift" in event.modifiers
         layer.feature_defaults = {"positive": [not background]}

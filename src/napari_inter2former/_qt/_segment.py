@@ -33,7 +33,9 @@ def segment(image: Image, points: Points, model: str) -> Any:
     return segment_layers(image, points, model=model)
 
 
-def segment_widget(compute: Callable[[Image, Points, str], Any] = segment) -> FunctionGui:
+def segment_widget(
+    compute: Callable[[Image, Points, str], Any] = segment,
+) -> FunctionGui[..., None]:
     """Make the form: an image layer, a points layer, a model; the result is a Labels layer.
 
     The computation runs in a thread of its own; the button is off meanwhile.
@@ -59,8 +61,11 @@ def segment_widget(compute: Callable[[Image, Points, str], Any] = segment) -> Fu
             show_error("Add an image, and a Points layer with clicks on its objects, first.")
             return
 
+        button = form.call_button
+        assert button is not None
+
         def done(labels: Any) -> None:
-            form.call_button.enabled = True
+            button.enabled = True
             shape = image.data[0].shape if image.multiscale else image.data.shape
             layout = StackLayout(tuple(shape[:-1] if image.rgb else shape), None, bool(image.rgb))
             name = f"{image.name} objects"
@@ -68,10 +73,10 @@ def segment_widget(compute: Callable[[Image, Points, str], Any] = segment) -> Fu
             show_info(f"{np.unique(labels[labels > 0]).size} objects are in '{name}'.")
 
         def failed(error: Exception) -> None:
-            form.call_button.enabled = True
+            button.enabled = True
             show_error(str(error))
 
-        form.call_button.enabled = False
+        button.enabled = False
         job = thread_worker(compute)(image, points, model)
         job.returned.connect(done)
         job.errored.connect(failed)

@@ -1,8 +1,14 @@
-"""The two lines under the buttons: what happened, and what to do next."""
+"""The words of the widget: what happened, and what to do next."""
 
 from __future__ import annotations
 
-__all__ = ["Status"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_inter2former._qt._scene import Scene
+    from napari_inter2former.annotation.session import State
+
+__all__ = ["Status", "todo"]
 
 
 class Status:
@@ -45,6 +51,25 @@ class Status:
         if left_alone:
             text += f" {_pixels(left_alone)} of other objects left alone."
         self.info(text)
+
+
+def todo(scene: Scene, state: State, model_ready: bool) -> str:
+    """Say what the user can do now."""
+    if scene.image is None:
+        return "Open an image: drop a file here, or File ▸ Open Sample ▸ Inter2Former."
+    if scene.layout is None:
+        return "Choose another image."
+    why = scene.why_no_plane()
+    if why:
+        return why
+    if not scene.clicking:
+        return "Press 'Click objects' to go on."
+    if state.clicks and state.mask is None:
+        what = "image" if model_ready else "model"
+        return f"Your click is taken: its mask comes when the {what} is ready."
+    if state.clicks:
+        return "Correct the mask with more clicks, or press Enter to keep it."
+    return "Click an object."
 
 
 def _pixels(count: int) -> str:

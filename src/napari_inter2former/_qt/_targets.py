@@ -84,8 +84,8 @@ def check_labels(layer: Labels, layout: StackLayout) -> None:
             f"'{layer.name}' is multiscale and can't be written to. Choose 'New labels layer'."
         )
     if tuple(layer.data.shape) != layout.annotation_shape:
-        have = " × ".join(map(str, layer.data.shape))
-        want = " × ".join(map(str, layout.annotation_shape))
+        have = " x ".join(map(str, layer.data.shape))
+        want = " x ".join(map(str, layout.annotation_shape))
         raise LabelsRefusedError(
             f"'{layer.name}' has another shape ({have}) than the image ({want}). "
             "Choose 'New labels layer', or a layer of the image's shape."

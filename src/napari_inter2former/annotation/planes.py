@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_inter2former.errors import ImageError
+from napari_inter2former.errors import ImageError, PromptError
+from napari_inter2former.prompts import Click
 
-__all__ = ["LazyPlane", "Plane", "StackLayout"]
+__all__ = ["LazyPlane", "Plane", "StackLayout", "read_clicks"]
 
 
 @dataclass(frozen=True)
@@ -203,6 +204,46 @@ class StackLayout:
         if self.channel_axis is None:
             return cuts, None
         return cuts, sum(axis < self.channel_axis for axis in (rows, columns))
+
+
+def read_clicks(
+    plane: Plane, points: npt.NDArray[np.float64], positive: Sequence[bool]
+) -> tuple[Click, ...]:
+    """Turn points into clicks of one plane.
+
+    Parameters
+    ----------
+    plane : Plane
+        Where the current object is.
+    points : array of float, (n, ndim)
+        On the annotation axes.
+    positive : sequence of bool
+        Which of them mark the object.
+
+    Returns
+    -------
+    tuple of Click
+        Those on the outermost half pixel are moved to the pixel's centre.
+
+    Raises
+    ------
+    PromptError
+        If a point lies outside the image or in another plane.
+    """
+    height, width = plane.shape
+    clicks = []
+    for point, good in zip(points, positive, strict=True):
+        if not plane.holds(point):
+            raise PromptError(
+                f"The current object is on {plane.describe() or 'another view'}. Press Enter to "
+                "keep it or Esc to drop it, then click here."
+            )
+        row, column = plane.position(point)
+        if not plane.contains(row, column):
+            raise PromptError("That is outside the image, so it was not taken. Click on the image.")
+        row, column = min(max(row, 0.0), height - 1.0), min(max(column, 0.0), width - 1.0)
+        clicks.append(Click(row, column, bool(good)))
+    return tuple(clicks)
 
 
 class LazyPlane:

@@ -1,0 +1,231 @@
+"""The work on one image: clicks to masks, masks to labels, and back again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Labels
+from psygnal import Signal
+
+from napari_inter2former._qt import _places
+from napari_inter2former._qt import _targets as targets
+from napari_inter2former._qt._connections import Connections
+from napari_inter2former._qt._link import WorkerLink
+from napari_inter2former._qt._scene import Scene
+from napari_inter2former._qt._status import Status, todo
+from napari_inter2former.annotation.labelling import OutOfIdsError, Rule
+from napari_inter2former.annotation.planes import Plane
+from napari_inter2former.annotation.session import NothingToAcceptError, Session, Step, Write
+
+__all__ = ["Annotator"]
+
+
+class Annotator:
+    """What buttons and keys do.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are. `napari.components.ViewerModel` will do.
+
+    Attributes
+    ----------
+    changed : psygnal.Signal
+        Something that the widget shows has changed.
+    scene, session, status : Scene, Session, Status
+        The layers, the work, the words.
+    link : WorkerLink, optional
+        The worker, while the widget is open.
+    rule : Rule
+        What happens where a new mask meets other objects.
+    """
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.scene = Scene(viewer)
+        self.session = Session()
+        self.status = Status()
+        self.link: WorkerLink | None = None
+        self.rule = Rule.KEEP_OTHERS
+        self._connections = Connections()
+        self._accept_waits = False
+
+    def refresh(self) -> None:
+        """Work out what to tell the user, and announce the change."""
+        if self.link is not None:
+            self.status.todo = todo(self.scene, self.session.state, self.link.model_ready)
+            self.changed.emit()
+
+    def accept(self) -> None:
+        """Keep the current mask as an object."""
+        try:
+            step = self._accept()
+        except (NothingToAcceptError, OutOfIdsError, targets.LabelsRefusedError) as error:
+            waits = self.session.pending
+            if waits:
+                self._accept_waits = True
+                self.status.info("Enter is taken: the object is kept when its mask is there.")
+            else:
+                self.status.warn(str(error))
+        else:
+            if step is None:
+                self._accept_waits = True
+                self.status.info("Counting the labels that are there; then the object is kept.")
+            else:
+                self._after(step)
+        self.refresh()
+
+    def _accept(self) -> Step | None:
+        mask = self.session.check_accept()
+        state, scene = self.session.state, self.scene
+        assert state.plane is not None
+        assert scene.layout is not None
+        if scene.labels is None:
+            self._use_labels(scene.add_labels())
+            scene.remember_labels(scene.labels)
+        labels = scene.labels
+        targets.check_labels(labels, scene.layout)
+        ids, token = targets.ids_of(labels), targets.token_of(labels)
+        if ids is None:
+            return None
+        again = state.reopened
+        same = again is not None and again.target == token
+        number = again.number if again is not None and same else ids.check()
+        view = targets.read_box(labels, state.plane, mask.box)
+        step = self.session.accept(view, number, token, self.rule)
+        ids.reserve(number)
+        assert step.write is not None
+        self.status.accepted(number, step.write.edit.area, step.write.edit.left_alone)
+        return step
+
+    def discard(self) -> None:
+        """Drop the current object."""
+        self._travel(self.session.discard(), "Discarded. Undo brings it back.", "Nothing to drop.")
+
+    def undo(self) -> None:
+        """Go one step back, over clicks and accepted objects."""
+        self._travel(self.session.undo(), "Undone: {name}.", "Nothing to undo.")
+
+    def redo(self) -> None:
+        """Go one step forward again."""
+        self._travel(self.session.redo(), "Done again: {name}.", "Nothing to redo.")
+
+    def reopen(self) -> None:
+        """Open the accepted object under the cursor (or else the last one) for corrections."""
+        labels = self.scene.labels
+        token = targets.token_of(labels) if labels is not None else None
+        number = _places.number_under_cursor(self.viewer, labels) if labels is not None else None
+        if number is None:
+            number = next((k[1] for k in reversed(self.session.accepted) if k[0] == token), None)
+        if number is None:
+            self._travel(None, "", "There is no accepted object to open again.")
+            return
+        try:
+            step = self.session.reopen(token, number)
+        except NothingToAcceptError as error:
+            self._travel(None, "", str(error))
+            return
+        self._travel(
+            step,
+            f"Object {number} is open again. Enter keeps the changes, Esc drops them.",
+            f"Object {number} was not made in this session, so it has no clicks to go back to.",
+        )
+
+    def hide(self, hidden: bool) -> None:
+        """Hide masks, labels and clicks while held, to see the bare image."""
+        self.scene.hide(hidden)
+
+    def look(self) -> None:
+        """Hand the visible plane to the worker, and encode what is visible."""
+        plane = self.session.state.plane or self.scene.plane()
+        if self.link is not None and plane is not None:
+            self.link.look_at(plane, self.scene.centre(plane))
+        self.refresh()
+
+    # ---- steps -----------------------------------------------------------------------------------
+
+    def _travel(self, step: Step | None, done: str, nothing: str) -> None:
+        if step is None:
+            self.status.warn(nothing)
+        else:
+            self.status.info(done.format(name=step.name))
+            plane = self._after(step)
+            if plane is not None:
+                self.scene.go_to(plane)
+        self.refresh()
+
+    def _after(self, step: Step) -> Plane | None:
+        """Bring labels, points and mask to where the session is; return the plane of the change."""
+        self._accept_waits = False
+        if step.write is not None:
+            self._write(step.write)
+        state = self.session.state
+        self.scene.show(state)
+        self._ask(step.request)
+        return state.plane or (step.write.plane if step.write is not None else None)
+
+    def _write(self, write: Write) -> None:
+        layer = targets.layer_of(write.target)
+        if layer is None or layer not in self.viewer.layers:
+            self.status.warn("The labels layer of that object is gone; only the clicks changed.")
+            return
+        try:
+            targets.write_edit(layer, write)
+        except (IndexError, TypeError, ValueError) as error:
+            self.status.error(f"'{layer.name}' can't be written to: {error}")
+
+    def _ask(self, request: int | None) -> None:
+        """Ask for the mask of the present clicks; without any, show that and get ready."""
+        state = self.session.state
+        if self.link is not None and request is not None and state.plane is not None:
+            self.link.predict(request, state.plane, state.clicks)
+        elif not state.clicks:
+            self.scene.show_mask(state)
+            self.look()
+
+    def _accept_if_waiting(self) -> None:
+        if self._accept_waits:
+            self._accept_waits = False
+            self.accept()
+
+    # ---- labels ----------------------------------------------------------------------------------
+
+    def _use_labels(self, layer: Labels | None) -> None:
+        old = self.scene.labels
+        if old is not None:
+            self._connections.drop(old)
+            if old in self.viewer.layers:
+                self._connections.add(old, old.events, "name", self._on_shown)
+        self.scene.labels = layer
+        if layer is not None and self.link is not None:
+            self._connections.add(layer, layer.events, "data", self._on_labels_data)
+            self._connections.add(layer, layer.events, "selected_label", self._on_brush)
+            if targets.ids_of(layer) is None:
+                self.link.count(layer)
+
+    def _on_labels_data(self, _event: Any = None) -> None:
+        """All labels were replaced (converted, for one): check and count again."""
+        labels, layout = self.scene.labels, self.scene.layout
+        if labels is None or layout is None or self.link is None:
+            return
+        try:
+            targets.check_labels(labels, layout)
+        except targets.LabelsRefusedError as error:
+            self._use_labels(None)
+            self.status.error(str(error))
+        else:
+            self.link.count(labels)
+        self.refresh()
+
+    def _on_brush(self, _event: Any = None) -> None:
+        """Take the number of the user's brush as used, so it is never given out."""
+        labels = self.scene.labels
+        ids = targets.ids_of(labels) if labels is not None else None
+        if ids is not None and labels is not None:
+            ids.reserve(int(labels.selected_label))
+
+    def _on_shown(self, _event: Any = None) -> None:
+        self.refresh()

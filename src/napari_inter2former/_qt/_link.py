@@ -1,0 +1,133 @@
+"""The window's side of the worker: what it was told, and what it has answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from napari_inter2former._qt._scene import Scene
+from napari_inter2former._qt._targets import token_of
+from napari_inter2former.annotation import messages as say
+from napari_inter2former.annotation.planes import Plane
+from napari_inter2former.annotation.worker import Worker
+from napari_inter2former.prompts import Click
+
+__all__ = ["DEFAULT_MODEL", "WorkerLink"]
+
+DEFAULT_MODEL = "tiny"
+
+
+class WorkerLink:
+    """Hand images, clicks and labels to a worker, and keep track of what it has.
+
+    Parameters
+    ----------
+    worker : Worker
+        Not started yet.
+    scene : Scene
+        Where the image comes from.
+
+    Attributes
+    ----------
+    models : tuple of str
+        Names to choose from.
+    model : str, optional
+        The chosen one.
+    model_ready : bool
+        Whether it is loaded.
+    encoding : bool
+        Whether the image is being encoded now.
+    encode_seconds : float, optional
+        How long the last encoding took.
+    """
+
+    def __init__(self, worker: Worker, scene: Scene) -> None:
+        self._worker = worker
+        self._scene = scene
+        self._plane: Plane | None = None
+        self._number = 0
+        self.models: tuple[str, ...] = ()
+        self.model: str | None = None
+        self.model_ready = False
+        self.encoding = False
+        self.encode_seconds: float | None = None
+        worker.start()
+        worker.list_models()
+
+    def close(self) -> None:
+        """End the worker's thread."""
+        self._worker.close()
+
+    def load(self, name: str) -> None:
+        """Change the model; the image stays."""
+        self.model, self.model_ready, self.encode_seconds = name, False, None
+        self._worker.drop("predict", "prefetch")
+        self._worker.load(name)
+
+    def look_at(self, plane: Plane, centre: tuple[float, float]) -> None:
+        """Encode what a click at `centre` needs, when there is nothing else to do."""
+        if self._show(plane) and self.model_ready:
+            self._worker.prefetch(self._number, *centre)
+
+    def predict(self, request: int, plane: Plane, clicks: tuple[Click, ...]) -> None:
+        """Ask for a mask. Before the model is there nothing is sent: ask again then."""
+        if self._show(plane) and self.model_ready:
+            self._worker.predict(request, self._number, clicks)
+
+    def renew(self) -> None:
+        """Hand the image over again at the next occasion: its pixels have changed."""
+        self._plane = None
+
+    def forget(self) -> None:
+        """Let go of the image; answers about it no longer count."""
+        self._plane = None
+        self._number += 1
+        self.encoding = False
+        self._worker.forget_image()
+
+    def count(self, layer: Any) -> None:
+        """Ask for the largest number in a labels layer."""
+        self._worker.scan(token_of(layer), layer.data)
+
+    def take(self, message: say.Message) -> bool:
+        """Note what a message says about model and image; False if it is out of date."""
+        if isinstance(message, say.ModelsFound):
+            self.models = message.names
+        elif isinstance(message, say.ModelReady):
+            self.model_ready = message.name == self.model
+            return self.model_ready
+        elif isinstance(message, say.Progress):
+            self.encoding = message.image == self._number
+            return self.encoding
+        elif isinstance(message, say.Encoded):
+            if message.image != self._number:
+                return False
+            self.encoding = False
+            self.encode_seconds = message.seconds or self.encode_seconds
+        elif isinstance(message, say.Failed):
+            if message.job in ("image", "prefetch") and message.number != self._number:
+                return False
+            self.encoding = False
+        return True
+
+    def pick(self) -> str | None:
+        """Return the model to load first, or None if there is none (or one is chosen)."""
+        names: Sequence[str] = self.models
+        if not names or self.model in names:
+            return None
+        return DEFAULT_MODEL if DEFAULT_MODEL in names else names[0]
+
+    def _show(self, plane: Plane) -> bool:
+        """Make the worker look at this plane; False if there is no image."""
+        image, layout = self._scene.image, self._scene.layout
+        if image is None or layout is None:
+            return False
+        if plane != self._plane:
+            self._number += 1
+            self._plane = plane
+            self.encoding = False
+            levels = list(image.data) if image.multiscale else [image.data]
+            planes, channel_axis = layout.cut(levels, plane)
+            array = planes if image.multiscale else planes[0]
+            self._worker.set_image(self._number, array, channel_axis, layout.rgb)
+        return True

@@ -1,0 +1,205 @@
+"""The layers of one annotation: the image, the widget's own two, and the labels."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+
+from napari_inter2former._qt import _places
+from napari_inter2former._qt._own_layers import MARK, ClicksLayer, PreviewLayer
+from napari_inter2former._qt._targets import new_labels
+from napari_inter2former.annotation.pictures import mask_picture
+from napari_inter2former.annotation.planes import Plane, StackLayout
+from napari_inter2former.annotation.session import State
+from napari_inter2former.errors import ImageError
+
+__all__ = ["Scene"]
+
+
+class Scene:
+    """Make, show and remove layers. Layers are held by reference, so names don't matter.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        Where the layers are.
+
+    Attributes
+    ----------
+    image : Image, optional
+        The image that is annotated.
+    layout : StackLayout, optional
+        Its axes; None if it can't be annotated.
+    labels : Labels, optional
+        Gets the accepted objects; None until one is chosen or needed.
+    clicks, preview : optional
+        The own layers, while they exist.
+    """
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self.image: Image | None = None
+        self.layout: StackLayout | None = None
+        self.labels: Labels | None = None
+        self.clicks: ClicksLayer | None = None
+        self.preview: PreviewLayer | None = None
+        self._hidden: list[tuple[Layer, bool]] = []
+        self._labels_of: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
+
+    # ---- what there is ---------------------------------------------------------------------------
+
+    def images(self) -> list[Image]:
+        """Image layers of the viewer."""
+        return [layer for layer in self.viewer.layers if isinstance(layer, Image)]
+
+    def labels_layers(self) -> list[Labels]:
+        """Labels layers of the viewer that are not previews."""
+        labels = (layer for layer in self.viewer.layers if isinstance(layer, Labels))
+        return [layer for layer in labels if MARK not in layer.metadata]
+
+    def likely_image(self) -> Image | None:
+        """Return the active image, or else the topmost visible one, or else the topmost."""
+        images = self.images()
+        active = self.viewer.layers.selection.active
+        if active in images:
+            return active
+        visible = [layer for layer in images if layer.visible]
+        return next(reversed(visible or images), None)
+
+    @property
+    def clicking(self) -> bool:
+        """Whether a click on the canvas would become a click of the current object."""
+        if self.clicks is None or self.clicks.layer not in self.viewer.layers:
+            return False
+        layer = self.clicks.layer
+        return self.viewer.layers.selection.active is layer and str(layer.mode) == "add"
+
+    def plane(self) -> Plane | None:
+        """Return the plane on screen, or None."""
+        if self.image is None or self.layout is None:
+            return None
+        try:
+            return _places.plane_on_screen(self.viewer, self.image, self.layout)
+        except ImageError:
+            return None
+
+    def why_no_plane(self) -> str:
+        """Say why `plane` finds none; '' if it does."""
+        if self.image is not None and self.layout is not None:
+            try:
+                _places.plane_on_screen(self.viewer, self.image, self.layout)
+            except ImageError as error:
+                return str(error)
+        return ""
+
+    # ---- own layers ------------------------------------------------------------------------------
+
+    def add_own_layers(self, actions: Any) -> None:
+        """Make the clicks and preview layers above everything; `actions` gets the keys."""
+        assert self.image is not None
+        assert self.layout is not None
+        self.remove_own_layers()
+        self.preview = PreviewLayer(self.image, self.layout)
+        self.clicks = ClicksLayer(self.image, self.layout, actions)
+        self.viewer.add_layer(self.preview.layer)
+        self.viewer.add_layer(self.clicks.layer)
+
+    def remove_own_layers(self) -> None:
+        """Remove them from the viewer, if they are there."""
+        clicks, preview, self.clicks, self.preview = self.clicks, self.preview, None, None
+        if clicks is not None:
+            clicks.release()
+        for own in (clicks, preview):
+            if own is not None and own.layer in self.viewer.layers:
+                self.viewer.layers.remove(own.layer)
+
+    def activate(self) -> None:
+        """Make the next click on the canvas count."""
+        if self.clicks is not None:
+            self.clicks.layer.visible = True
+            self.clicks.layer.mode = "add"
+            self.viewer.layers.selection.active = self.clicks.layer
+
+    def follow_image(self, state: State) -> None:
+        """Put the own layers over the image again, after it was scaled or moved."""
+        if self.clicks is not None and self.image is not None and self.layout is not None:
+            self.clicks.follow(self.image, self.layout)
+            self.show_mask(state)
+
+    def go_to(self, plane: Plane) -> None:
+        """Move the sliders to a plane."""
+        now = self.plane()
+        if now is not None and self.clicks is not None:
+            _places.go_to(self.viewer, plane, now, self.clicks.layer)
+
+    def centre(self, plane: Plane) -> tuple[float, float]:
+        """(row, column) of the plane in the middle of the canvas."""
+        if self.clicks is None:
+            return (plane.shape[0] - 1) / 2, (plane.shape[1] - 1) / 2
+        return _places.centre_of_view(self.viewer, plane, self.clicks.layer)
+
+    def show(self, state: State) -> None:
+        """Show the clicks and the mask of the current object."""
+        if self.clicks is not None:
+            self.clicks.show(state.clicks, state.plane)
+        self.show_mask(state)
+
+    def show_mask(self, state: State, picture: Any = None) -> None:
+        """Show the mask, from its picture if there is one; an unknown mask changes nothing."""
+        if self.preview is None or self.image is None:
+            return
+        if not state.clicks or state.plane is None:
+            self.preview.clear()
+        elif state.mask is not None:
+            if picture is None:
+                picture = mask_picture(np.asarray(state.mask.data))
+            if picture.size:
+                self.preview.show(self.image, state.plane, state.mask.box, picture)
+            else:
+                self.preview.clear()
+
+    def hide(self, hidden: bool) -> None:
+        """Hide mask, labels and clicks, and show again what was visible before."""
+        if hidden and not self._hidden:
+            layers = [self.preview.layer if self.preview else None, self.labels]
+            self._hidden = [(layer, layer.visible) for layer in layers if layer is not None]
+            for layer, _ in self._hidden:
+                layer.visible = False
+            if self.clicks is not None:
+                # A layer that isn't visible gets no keys, and the key's release is one.
+                self.clicks.layer.opacity = 0
+        elif not hidden and self._hidden:
+            for layer, visible in self._hidden:
+                layer.visible = visible
+            self._hidden = []
+            if self.clicks is not None:
+                self.clicks.layer.opacity = 1
+
+    # ---- labels ----------------------------------------------------------------------------------
+
+    def remember_labels(self, layer: Labels) -> None:
+        """Send this image's objects there, also when the user comes back to it later."""
+        if self.image is not None:
+            self._labels_of[self.image] = layer
+
+    def remembered_labels(self) -> Labels | None:
+        """Return the labels that this image's objects went to, if they are still there."""
+        layer = self._labels_of.get(self.image) if self.image is not None else None
+        return layer if layer is not None and layer in self.viewer.layers else None
+
+    def add_labels(self) -> Labels:
+        """Make an empty labels layer, below the own layers, and leave the active one active."""
+        assert self.image is not None
+        assert self.layout is not None
+        layers = self.viewer.layers
+        layer = new_labels(self.image, self.layout)
+        below = self.preview.layer if self.preview is not None else None
+        active = layers.selection.active
+        layers.insert(layers.index(below) if below in layers else len(layers), layer)
+        if active is not None:
+            layers.selection.active = active
+        return layer
