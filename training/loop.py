@@ -15,6 +15,8 @@ from torch import Tensor
 from napari_inter2former.model import ImageFeatures, Inter2Former
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.model.experts import HybridExperts
+from napari_inter2former.model.inter2former import cut
+from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.training.clicks import add_clicks, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
 from napari_inter2former.training.sampling import Batch
@@ -40,15 +42,20 @@ class TrainingOptions:
         Largest number of clicks.
     average : float
         Decay per step of the moving average of the weights.
+    box : int
+        Side, in tokens, of the part of each mask that is upsampled and learned in full
+        resolution, around the object; 0 for the whole. The low-resolution branch always learns
+        the whole.
     """
 
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
-    warm_up: int = 200
+    warm_up: int = 100
     decay_from: float = 0.6
     further: float = 0.6
     most_clicks: int = 20
     average: float = 0.998
+    box: int = 8
 
 
 class StepResult(NamedTuple):
@@ -111,17 +118,21 @@ class Trainer:
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
         low_targets = pool_targets(targets, self.model.config.patch)
         reference, predicted = start(targets), torch.zeros_like(targets)
+        patch = self.model.config.patch
+        boxes = object_boxes(low_targets, self.options.box, rng)
+        local_targets = cut(targets, boxes, patch)
         losses, ious = [], []
         for _ in range(clicks):
             add_clicks(reference, targets, predicted, rng)
-            output = self.model(detached, reference)
+            output = self.model(detached, reference, boxes)
             loss = (
-                mask_loss(output.logits, targets).mean()
+                mask_loss(output.logits, local_targets).mean()
                 + 0.5 * mask_loss(output.low_resolution, low_targets).mean()
                 + COMMITMENT_WEIGHT * output.commitment
             )
             (loss / clicks).backward()
-            predicted = output.logits.detach() > 0
+            for whole, part, box in zip(predicted, output.logits, boxes, strict=True):
+                whole[box.slices(patch)] = part > 0
             rm.update(reference, predicted)
             losses.append(loss.detach())
             ious.append(intersection_over_union(predicted, targets).mean())
@@ -142,6 +153,29 @@ class Trainer:
         decay = min(self.options.average, (1 + self.steps) / (10 + self.steps))
         ours, theirs = _floats(self.average), _floats(self.model)
         torch._foreach_lerp_(ours, theirs, 1 - decay)
+
+
+def object_boxes(low_targets: Tensor, side: int, rng: np.random.Generator) -> list[TokenBox]:
+    """Return a box of one size round each object, moved at random by up to two tokens.
+
+    Parameters
+    ----------
+    low_targets : Tensor
+        bool (B, h, w), the tokens that hold any of the object.
+    side : int
+        Side of the boxes in tokens; 0 for whole grids.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    height, width = low_targets.shape[1:]
+    rows, columns = min(side or height, height), min(side or width, width)
+    boxes = []
+    for target in low_targets.cpu():
+        centre = target.nonzero().float().mean(0) + torch.from_numpy(rng.uniform(-2, 3, 2))
+        top = int(np.clip(float(centre[0]) - rows / 2, 0, height - rows))
+        left = int(np.clip(float(centre[1]) - columns / 2, 0, width - columns))
+        boxes.append(TokenBox(top, left, top + rows, left + columns))
+    return boxes
 
 
 def _floats(model: Inter2Former) -> list[Tensor]:

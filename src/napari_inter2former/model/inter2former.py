@@ -65,7 +65,7 @@ class TrainingOutput(NamedTuple):
     Attributes
     ----------
     logits : Tensor
-        (B, H, W) mask logits.
+        (B, H, W) mask logits, of the boxes where there are any.
     low_resolution : Tensor
         (B, H / 16, W / 16) logits of the localisation branch.
     commitment : Tensor
@@ -128,8 +128,10 @@ class Inter2Former(nn.Module):
         edges = self.upsampling.edge_terms(self.edges(images, levels))
         return ImageFeatures(tokens, edges, (images.shape[1], images.shape[2]))
 
-    def forward(self, features: ImageFeatures, reference: Tensor) -> TrainingOutput:
-        """Decode whole masks for several objects per image.
+    def forward(
+        self, features: ImageFeatures, reference: Tensor, boxes: Sequence[TokenBox] | None = None
+    ) -> TrainingOutput:
+        """Decode whole masks, or a box of each, for several objects per image.
 
         Parameters
         ----------
@@ -138,6 +140,8 @@ class Inter2Former(nn.Module):
         reference : Tensor
             uint8 (B * K, H, W): reference masks of the first image's K objects, then of the
             second's, and so on.
+        boxes : sequence of TokenBox, optional
+            Where to upsample, one box per mask, all of one size; everywhere by default.
         """
         b, h, w, dim = features.tokens.shape
         edge = edge_tokens(reference, self.config.patch).flatten(1)
@@ -149,10 +153,15 @@ class Inter2Former(nn.Module):
             x, commitment = layer(x, edge, (h, w))
             commitments.append(commitment)
         x = x.view(-1, h, w, dim)
+        low_resolution = self.upsampling.low_resolution(x)
+        edges, prompts = features.edges, fine[::-1]
+        if boxes is not None:
+            edges = [e.repeat_interleave(len(x) // b, 0) for e in edges]
+            x = cut(x, boxes, 1)
+            edges = [cut(e, boxes, s) for e, s in zip(edges, (2, 4, 8, 16), strict=True)]
+            prompts = [cut(p, boxes, s) for p, s in zip(prompts, (2, 4, 8), strict=True)]
         return TrainingOutput(
-            self.upsampling(x, features.edges, fine[::-1]),
-            self.upsampling.low_resolution(x),
-            torch.stack(commitments).mean(),
+            self.upsampling(x, edges, prompts), low_resolution, torch.stack(commitments).mean()
         )
 
     # Inference: one image, one object, only what is needed.
@@ -239,6 +248,11 @@ class Inter2Former(nn.Module):
         bottom, right = min(rows.stop, height), min(columns.stop, width)
         logits = logits[: bottom - rows.start, : right - columns.start]
         return Decoded(logits, (rows.start, columns.start, bottom, right))
+
+
+def cut(x: Tensor, boxes: Sequence[TokenBox], scale: int) -> Tensor:
+    """Cut a box out of each item of `x`, (B, H, W, ...), with `scale` positions per token."""
+    return torch.stack([item[box.slices(scale)] for item, box in zip(x, boxes, strict=True)])
 
 
 def build_model(config: str | ModelConfig) -> Inter2Former:
