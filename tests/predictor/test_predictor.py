@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former.errors import ImageError, PromptError
+from napari_inter2former.images import Normalization
 from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor._drawing import Drawing, to_mask
 from napari_inter2former.predictor._inputs import in_window
@@ -321,6 +322,28 @@ def test_predicting_never_touches_the_whole_image(make_fake):
     mask = predictor.predict([Click(150_020, 60_020), Click(150_300, 60_020, positive=False)])
     assert mask.data.size < 10_000_000
     assert image.largest <= 1 << 24
+
+
+def test_zooming_out_reads_no_more_than_about_a_second_takes_but_clicks_count(make_fake):
+    class Bright:
+        shape, dtype = (1_000_000, 1_000_000), np.dtype(np.uint8)
+        pixels = 0
+
+        def __getitem__(self, index):
+            rows, columns = (
+                len(range(*s.indices(n))) for s, n in zip(index, self.shape, strict=True)
+            )
+            self.pixels += rows * columns
+            return np.full((rows, columns), 200, np.uint8)
+
+    image = Bright()
+    predictor = Predictor(make_fake())
+    predictor.set_image(image, normalization=Normalization((0,), (255,)))
+    mask = predictor.predict([Click(500_000, 500_000)])
+    assert mask.zoom == 1 / 64  # 128 input pixels are 8192 image pixels
+    assert image.pixels < 1.4 * (1 << 26)
+    far = predictor.predict([Click(500_000, 500_000), Click(500_000, 506_000, positive=False)])
+    assert far.zoom == 1 / 128
 
 
 @pytest.mark.parametrize("exponent", [-3, -1, 0, 1, 3])

@@ -96,6 +96,7 @@ def test_models_are_found_by_name(path):
     folder.mkdir()
     (folder / "mine.safetensors").write_bytes(path.read_bytes())
     assert weights.load_model("mine").weights_name == "mine"
+    assert Predictor("mine").model.weights_name == "mine"
     info = {info.name: info for info in weights.list_models()}["mine"]
     assert info.path == folder / "mine.safetensors"
     assert not info.shipped

@@ -40,6 +40,11 @@ class Level:
     channel_axis: int | None
     factor: float
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether reading costs no more than a copy."""
+        return isinstance(self.array, np.ndarray) and not isinstance(self.array, np.memmap)
+
     def read(self, r0: int, r1: int, c0: int, c1: int) -> npt.NDArray[Any]:
         """Read pixels [r0, r1) x [c0, c1) of this level.
 

@@ -24,6 +24,9 @@ SAMPLE_PIXELS = 1 << 20
 SAMPLE_GRID = 4
 # Pixels read at once when a region is shrunk.
 STRIP_PIXELS = 1 << 24
+# Pixels that may be read for one window before zooming out stops: in memory, and elsewhere.
+MEMORY_READ_PIXELS = 1 << 28
+STORED_READ_PIXELS = 1 << 26
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,6 +59,23 @@ class ImageSource:
                 f"{self.channels}."
             )
         self.normalization = normalization
+
+    def lowest_exponent(self, side: int) -> int:
+        """Smallest zoom at which a window can still be read in about a second.
+
+        Parameters
+        ----------
+        side : int
+            Of the window, input pixels.
+
+        Returns
+        -------
+        int
+            Base-2 logarithm of the zoom; it depends on the smallest stored level.
+        """
+        level = self._levels[-1]
+        pixels = MEMORY_READ_PIXELS if level.in_memory else STORED_READ_PIXELS
+        return -int(math.log2(max(1.0, level.factor * math.isqrt(pixels) / side)))
 
     def read(self, row: int, column: int, height: int, width: int, exponent: int) -> Floats:
         """Read a region of the zoomed image.
@@ -216,7 +236,7 @@ def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
     height, width = level.height, level.width
     if height * width <= SAMPLE_PIXELS:
         return Normalization.from_sample(_as_sample(level.read(0, height, 0, width)))
-    if isinstance(level.array, np.ndarray) and not isinstance(level.array, np.memmap):
+    if level.in_memory:
         step = math.ceil(math.sqrt(height * width / SAMPLE_PIXELS))
         view = level.read(0, height, 0, width)  # a view: nothing is copied
         return Normalization.from_sample(_as_sample(view[::step, ::step]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -90,7 +91,7 @@ class Predictor:
     ) -> None:
         from napari_inter2former.predictor._engine import Engine  # imports torch
 
-        if not hasattr(model, "encode"):
+        if isinstance(model, (str, os.PathLike)):
             from napari_inter2former.weights import load_model
 
             model = load_model(model)
@@ -289,11 +290,10 @@ class Predictor:
         elif geometry.contains(state.window, clicks, shape, side):
             state = self._step(state, prompts, previous)
         else:
-            around = self._around(clicks, state.extent, previous)
-            exponent = geometry.fit_exponent(around, shape, side, state.window.exponent)
-            window = geometry.place(around, shape, exponent, side)
+            window = self._window_round(clicks, state.extent, previous, state.window.exponent)
             state = self._replay(window, prompts, previous)
-        low, high = geometry.lowest_exponent(shape, side), geometry.HIGHEST_EXPONENT
+        low = max(geometry.lowest_exponent(shape, side), self._image().lowest_exponent(side))
+        high = geometry.HIGHEST_EXPONENT
         for change in range(MOST_CHANGES):
             extent, old = state.extent, state.window.exponent
             if extent.rect is None and (change or not _any_positive(prompts)):
@@ -302,24 +302,27 @@ class Predictor:
             new = min(max(wanted, low), high)
             if (new - old) * (wanted - old) <= 0:
                 break
-            around = self._around(clicks, extent, previous)
-            new = geometry.fit_exponent(around, shape, side, new)
-            if wanted > old and new <= old:
+            window = self._window_round(clicks, extent, previous, new)
+            if wanted > old and window.exponent <= old:
                 break  # the prompts lie too far apart to look closer
             # Never back to a zoom that was left, so this ends.
-            low, high = (low, old - 1) if new < old else (old + 1, high)
-            window = geometry.place(around, shape, new, side)
+            low, high = (low, old - 1) if wanted < old else (old + 1, high)
             state = self._replay(window, prompts, previous)
         return state
 
-    @staticmethod
-    def _around(clicks: Rect, extent: Extent, previous: Mask | None) -> Rect:
-        rects = [clicks]
+    def _window_round(
+        self, clicks: Rect, extent: Extent, previous: Mask | None, start: int
+    ) -> Window:
+        """Window that holds all clicks and the previous mask, and the object if that is cheap."""
+        shape, side = self._image().shape, self._side
+        rect = clicks if previous is None else geometry.union((clicks, previous.box))
         if extent.rect is not None:
-            rects.append(extent.rect)
-        if previous is not None:
-            rects.append(previous.box)
-        return geometry.union(rects)
+            both = geometry.union((rect, extent.rect))
+            exponent = geometry.fit_exponent(both, shape, side, start)
+            if exponent >= min(start, self._image().lowest_exponent(side)):
+                return geometry.place(both, shape, exponent, side)
+        exponent = geometry.fit_exponent(rect, shape, side, start)
+        return geometry.place(rect, shape, exponent, side)
 
     def _replay(self, window: Window, prompts: tuple[Prompt, ...], previous: Mask | None) -> _State:
         """All prompts in a new window."""
