@@ -37,11 +37,11 @@ class SamplingOptions:
         Share of targets that are a whole group of neighbouring objects.
     """
 
-    side: int = 256
+    side: int = 192
     crops: int = 6
-    objects: int = 6
-    smallest: float = 16
-    largest: float = 180
+    objects: int = 3
+    smallest: float = 20
+    largest: float = 120
     union: float = 0.05
 
 
@@ -88,7 +88,7 @@ def draw_crop(
     scale = np.diag([stretch, 1 / stretch]) / zoom
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ scale @ np.diag([rng.choice([-1, 1]), 1])
-    centre = side / 2 - 0.5 + rng.uniform(-0.35, 0.35, 2) * side
+    centre = side / 2 - 0.5 + rng.uniform(-0.3, 0.3, 2) * side
     matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
 
     flags = cv2.WARP_INVERSE_MAP

@@ -21,6 +21,8 @@ class ModelConfig:
         scratch far faster.
     stem_channels : tuple of int
         Channels of the convolutional stem at strides 1, 2, 4 and 8.
+    stem_depth : tuple of int
+        Residual convolutions of the stem at strides 2, 4 and 8.
     encoder_dim, encoder_depth, encoder_heads : int
         Width, number of blocks and attention heads of the encoder.
     window_tokens : int
@@ -64,7 +66,8 @@ class ModelConfig:
     name: str = "base"
     window: int = 1024
     stem: Literal["linear", "conv"] = "linear"
-    stem_channels: tuple[int, ...] = (16, 24, 48, 96)
+    stem_channels: tuple[int, ...] = (8, 16, 48, 96)
+    stem_depth: tuple[int, ...] = (1, 2, 3)
     encoder_dim: int = 768
     encoder_depth: int = 12
     encoder_heads: int = 12
@@ -146,8 +149,9 @@ BASE = ModelConfig()
 
 SMALL = ModelConfig(
     name="small",
+    window=512,
     stem="conv",
-    stem_channels=(16, 32, 64, 128),
+    stem_channels=(8, 24, 64, 128),
     encoder_dim=384,
     encoder_depth=8,
     encoder_heads=6,
@@ -156,7 +160,7 @@ SMALL = ModelConfig(
     attention_heads=2,
     expert_hidden=1024,
     prompt_channels=(24, 48, 96),
-    upsampling_channels=(64, 24, 12),
+    upsampling_channels=(96, 48, 16),
     edges="stem",
     prompt_skips=True,
 )
@@ -164,12 +168,12 @@ SMALL = ModelConfig(
 TINY = replace(
     SMALL,
     name="tiny",
-    stem_channels=(12, 24, 48, 96),
+    stem_channels=(8, 16, 48, 96),
     encoder_dim=192,
     encoder_heads=6,
     dim=128,
     prompt_channels=(16, 32, 64),
-    upsampling_channels=(48, 16, 8),
+    upsampling_channels=(64, 32, 16),
 )
 
 PRESETS: dict[str, ModelConfig] = {config.name: config for config in (TINY, SMALL, BASE)}

@@ -82,13 +82,14 @@ class CannyNet(nn.Module):
 
 
 class StemEdges(nn.Module):
-    """Edge features from the convolutional stem: one linear map per level."""
+    """Edge features from the convolutional stem: a norm and a linear map per level."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         outputs = (*reversed(config.upsampling_channels), config.dim)
         self.laterals = nn.ModuleList(
-            nn.Linear(a, b) for a, b in zip(config.stem_channels, outputs, strict=True)
+            nn.Sequential(nn.LayerNorm(a), nn.Linear(a, b))
+            for a, b in zip(config.stem_channels, outputs, strict=True)
         )
 
     def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:

@@ -7,6 +7,8 @@ anchor map), whose intermediate outputs are fused into one grid of tokens (Inter
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,27 +29,38 @@ class LinearStem(nn.Module):
         return self.project(image), []
 
 
+class ResidualConv(nn.Module):
+    """Normalise, activate, convolve, and add to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv = Conv(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform (B, H, W, channels)."""
+        return x + self.conv(F.silu(self.norm(x)))
+
+
 class ConvStem(nn.Module):
     """A convolutional patch embedding that also yields features at strides 1, 2, 4 and 8."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        c1, c2, c4, c8 = config.stem_channels
-        self.first = Conv(3, c1, 3, padding=1)
-        self.down = nn.ModuleList(
-            Conv(a, b, 3, 2, padding=1) for a, b in ((c1, c2), (c2, c4), (c4, c8))
+        channels = config.stem_channels
+        self.first = Conv(3, channels[0], 3, padding=1)
+        self.stages = nn.ModuleList(
+            nn.Sequential(Conv(a, b, 3, 2, padding=1), *(ResidualConv(b) for _ in range(depth)))
+            for (a, b), depth in zip(pairwise(channels), config.stem_depth, strict=True)
         )
-        self.norms = nn.ModuleList(nn.LayerNorm(c) for c in (c2, c4, c8))
-        self.refine = nn.ModuleList(Conv(c, c, 3, padding=1) for c in (c2, c4, c8))
-        self.project = Conv(c8, config.encoder_dim, 3, 2, padding=1)
+        self.project = Conv(channels[-1], config.encoder_dim, 3, 2, padding=1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Embed (B, H, W, 3); also return the features at strides 1, 2, 4, 8."""
         x = F.silu(self.first(image))
         levels = [x]
-        for down, norm, refine in zip(self.down, self.norms, self.refine, strict=True):
-            x = down(x)
-            x = x + refine(F.silu(norm(x)))
+        for stage in self.stages:
+            x = stage(x)
             levels.append(x)
         return self.project(F.silu(x)), levels
 

@@ -8,7 +8,16 @@ from torch import Tensor, nn
 
 
 class Conv(nn.Conv2d):
-    """A 2-D convolution on channels-last tensors of shape (B, H, W, C)."""
+    """A 2-D convolution on channels-last tensors of shape (B, H, W, C).
+
+    Initialised so that the scale of activations survives a rectifier (He et al.).
+    """
+
+    def reset_parameters(self) -> None:
+        """Draw new weights."""
+        nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve `x`."""
