@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "thread_pool.hpp"
@@ -91,35 +92,31 @@ void PackedExperts::run(const float* x, const int64_t* index, int64_t tokens, fl
     // Counting sort by expert (Eq. 19): `order` is the permutation that groups the tokens.
     thread_local std::vector<int64_t> start, order;
     thread_local std::vector<Block> blocks;
-    start.assign(static_cast<size_t>(experts_ + 1), 0);
+    start.assign(static_cast<size_t>(experts_), 0);
     order.resize(static_cast<size_t>(tokens));
     for (int64_t t = 0; t < tokens; ++t) {
         if (index[t] < 0 || index[t] >= experts_) {
-            throw std::invalid_argument("expert index " + std::to_string(index[t]) + " of token " +
-                                    std::to_string(t) + " is outside [0, " +
-                                    std::to_string(experts_) + ")");
+            throw std::invalid_argument("expert index " + std::to_string(index[t]) +
+                                        " of token " + std::to_string(t) + " is outside [0, " +
+                                        std::to_string(experts_) + ")");
         }
         ++start[static_cast<size_t>(index[t])];
     }
     int64_t sum = 0;
-    for (int64_t& s : start) {
-        const int64_t count = s;
-        s = sum;
-        sum += count;
-    }
+    for (int64_t& s : start) sum += std::exchange(s, sum);
     for (int64_t t = 0; t < tokens; ++t) {
         order[static_cast<size_t>(start[static_cast<size_t>(index[t])]++)] = t;
     }
 
     // Each expert's tokens in blocks: tall ones read the weights less often, but there must be
-    // enough of them to occupy every thread.
-    const int64_t wanted = (tokens + 4 * threads - 1) / (4 * static_cast<int64_t>(threads));
-    const int64_t height = std::min<int64_t>(8, std::max<int64_t>(1, wanted / kernel_.tile_rows));
+    // enough of them to occupy every thread. (Results do not depend on it.)
+    const int64_t share = tokens / (4 * static_cast<int64_t>(threads));
+    const int64_t height = std::min<int64_t>(8, std::max<int64_t>(1, share / kernel_.tile_rows));
+    const int64_t rows = height * kernel_.tile_rows;
     blocks.clear();
     int64_t first = 0;
     for (int64_t e = 0; e < experts_; ++e) {
-        const int64_t end = start[static_cast<size_t>(e)];  // advanced to its end by the sort
-        const int64_t rows = height * kernel_.tile_rows;
+        const int64_t end = start[static_cast<size_t>(e)];  // the sort moved it there
         for (; first < end; first += rows) blocks.push_back({e, first, std::min(rows, end - first)});
         first = end;
     }

@@ -8,7 +8,7 @@
 #include "experts_kernel_impl.hpp"
 
 const inter2former::ExpertsKernel* inter2former::avx2_experts_kernel() {
-    return experts_kernel<Avx2Vector>("avx2");
+    return experts_kernel<Avx2Vector>();
 }
 
 #else

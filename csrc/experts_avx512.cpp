@@ -8,7 +8,7 @@
 #include "experts_kernel_impl.hpp"
 
 const inter2former::ExpertsKernel* inter2former::avx512_experts_kernel() {
-    return experts_kernel<Avx512Vector>("avx512");
+    return experts_kernel<Avx512Vector>();
 }
 
 #else

@@ -7,7 +7,8 @@
 // neighbours of a token nor on how the tokens were divided over threads.
 #pragma once
 
-#include <math.h>
+#include <math.h>  // sqrtf: std::sqrt would be an inline function, see above
+
 #include <cstdint>
 #include <cstring>
 
@@ -224,8 +225,8 @@ void run_expert(const ExpertWeights& weights, const float* x, const int64_t* tok
 }
 
 template <class V>
-const inter2former::ExpertsKernel* experts_kernel(const char* name) {
-    static const inter2former::ExpertsKernel kernel{name, V::width, V::rows, run_expert<V>};
+const inter2former::ExpertsKernel* experts_kernel() {
+    static constexpr inter2former::ExpertsKernel kernel{V::name, V::width, V::rows, run_expert<V>};
     return &kernel;
 }
 

@@ -4,5 +4,5 @@
 #include "experts_kernel_impl.hpp"
 
 const inter2former::ExpertsKernel* inter2former::portable_experts_kernel() {
-    return experts_kernel<PortableVector>("portable");
+    return experts_kernel<PortableVector>();
 }

@@ -95,7 +95,8 @@ void run(const PackedExperts& experts, const py::array& x, const py::array& inde
     float* out_data = data<float>(out, "out", {tokens, experts.width()});
     if (!out.writeable()) throw py::value_error("out must be writeable");
     py::gil_scoped_release release;
-    experts.run(x_data, index_data, tokens, out_data, std::min(threads, 256));
+    const int most_threads = 256;  // more than any use, fewer than would harm
+    experts.run(x_data, index_data, tokens, out_data, std::min(threads, most_threads));
 }
 
 uint64_t fingerprint_of(const py::array& array) {

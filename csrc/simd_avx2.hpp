@@ -6,6 +6,7 @@
 namespace {
 
 struct Avx2Vector {
+    static constexpr const char* name = "avx2";
     static constexpr int width = 8;
     static constexpr int rows = 6;  // 6 rows x 2 vectors: 12 of the 16 registers accumulate
     __m256 value;

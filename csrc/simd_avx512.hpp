@@ -6,6 +6,7 @@
 namespace {
 
 struct Avx512Vector {
+    static constexpr const char* name = "avx512";
     static constexpr int width = 16;
     static constexpr int rows = 12;  // 12 rows x 2 vectors: 24 of the 32 registers accumulate
     __m512 value;

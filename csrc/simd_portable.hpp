@@ -7,8 +7,14 @@
 namespace {
 
 struct PortableVector {
+    static constexpr const char* name = "portable";
     static constexpr int width = 4;
+    // Rows x 2 vectors accumulate in registers: 16 registers on x86, 32 on 64-bit ARM.
+#if defined(__aarch64__) || defined(_M_ARM64)
+    static constexpr int rows = 8;
+#else
     static constexpr int rows = 4;
+#endif
 
 #if defined(__GNUC__) || defined(__clang__)
     typedef float Lanes __attribute__((vector_size(16)));

@@ -27,7 +27,11 @@ def needs(isa: str) -> None:
 
 @pytest.fixture(params=ALL_SETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Force each instruction set in turn, by the environment variable."""
+    """Force each instruction set in turn, by the environment variable.
+
+    AVX-512 runs only where the processor has it. Its code is the template that the others share,
+    with another vector type (csrc/simd_avx512.hpp).
+    """
     needs(request.param)
     monkeypatch.setenv("INTER2FORMER_ISA", request.param)
     return request.param
@@ -70,9 +74,10 @@ def test_equals_plain_twin_for_many_tokens(isa: str) -> None:
     assert_close(grouped_experts(*arguments), arguments)
 
 
+@pytest.mark.skipif(not kernels.native_available(), reason="the extension is not available")
 @settings(max_examples=60, deadline=None)
 @given(
-    isa=st.sampled_from(ALL_SETS),
+    isa=st.sampled_from(kernels.instruction_sets() or ("none",)),
     tokens=st.integers(0, 300),
     experts=st.integers(1, 64),
     used=st.integers(1, 64),
@@ -91,8 +96,6 @@ def test_equals_plain_twin_on_random_shapes(
     threads: int,
     seed: int,
 ) -> None:
-    if isa not in kernels.instruction_sets():
-        return
     x, index, *weights = problem(tokens, experts, width, hidden, seed, min(used, experts))
     found = kernels.PackedExperts(*weights, isa=isa)(x, index, threads=threads)
     assert_close(found, [x, index, *weights])
@@ -132,7 +135,7 @@ def test_not_a_number_stays_in_its_row(isa: str) -> None:
 def test_same_bits_for_any_threads_run_and_neighbours(isa: str) -> None:
     x, index, *weights = problem(700, 6, 70, 35)
     expected = grouped_experts(x, index, *weights, threads=1)
-    for threads in (1, 2, 3, 8, 1000):
+    for threads in (1, 2, 3, 8, 40):
         assert torch.equal(grouped_experts(x, index, *weights, threads=threads), expected)
     some = torch.randperm(700, generator=torch.Generator().manual_seed(1))[:123]
     assert torch.equal(grouped_experts(x[some], index[some], *weights), expected[some])
@@ -153,6 +156,7 @@ def test_non_contiguous_inputs(isa: str) -> None:
 
 
 def test_several_callers_at_a_time() -> None:
+    needs("portable")
     arguments = problem(2000, 8, 64, 32)
     expected = grouped_experts(*arguments)
     with ThreadPoolExecutor(4) as callers:
@@ -198,6 +202,7 @@ class TestGradients:
         )
 
     def test_native_without_grad(self) -> None:
+        needs("portable")
         arguments = problem(30, 4, 16, 8)
         arguments[2].requires_grad_()
         with torch.no_grad():
