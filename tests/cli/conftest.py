@@ -24,12 +24,17 @@ def model():
             replace(
                 PRESETS["tiny"],
                 name="test",
-                window=256,
-                encoder_dim=24,
+                window=96,
+                stem_channels=(4, 4, 8, 8),
+                encoder_dim=16,
                 encoder_depth=4,
                 encoder_heads=2,
-                dim=32,
-                expert_hidden=64,
+                dim=16,
+                decoder_depth=1,
+                head_dim=8,
+                expert_hidden=16,
+                prompt_channels=(4, 8, 8),
+                upsampling_channels=(8, 4, 4),
             )
         )
 

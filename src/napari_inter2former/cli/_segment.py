@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_inter2former.evaluation.reading import read_picture
     from napari_inter2former.evaluation.writing import OutputError
     from napari_inter2former.scripting import segment
+    from napari_inter2former.weights import load_model
 
     out: Path = arguments.out
     if out.suffix.lower() not in (".tif", ".tiff"):
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     labels = segment(
         picture.data,
         clicks,
-        arguments.model,
+        load_model(arguments.model),
         channel_axis=picture.channel_axis,
         rgb=picture.rgb,
     )
