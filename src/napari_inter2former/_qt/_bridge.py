@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer, Signal, Slot
@@ -45,7 +46,9 @@ class Bridge(QObject):
         """Deliver nothing any more."""
         self._receive = None
         self._calls.clear()
-        self._soon.stop()
+        # At the application's end Qt may have deleted it already.
+        with suppress(RuntimeError):
+            self._soon.stop()
 
     @Slot(object)
     def _deliver(self, message: Any) -> None:

@@ -76,7 +76,7 @@ class Controller(Annotator):
         add(viewer, viewer.layers.events, "removed", self._on_removed)
         add(viewer, viewer.layers.selection.events, "active", self._on_shown)
         add(viewer, viewer.dims.events, "current_step order ndisplay", self._on_moved)
-        add(viewer, viewer.camera.events, "center zoom", self._on_camera)
+        add(viewer, _places.camera_of(viewer).events, "center zoom", self._on_camera)
         for layer in viewer.layers:
             add(layer, layer.events, "name", self._on_shown)
         self.choose_image(self.scene.likely_image())

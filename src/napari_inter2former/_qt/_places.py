@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
@@ -9,7 +11,20 @@ from napari.layers import Image, Labels, Layer
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.errors import ImageError
 
-__all__ = ["centre_of_view", "go_to", "layout_of", "number_under_cursor", "plane_on_screen"]
+__all__ = [
+    "camera_of",
+    "centre_of_view",
+    "go_to",
+    "layout_of",
+    "number_under_cursor",
+    "plane_on_screen",
+]
+
+
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return the camera, which napari 0.9 moved from the viewer to its scene."""
+    scene = getattr(viewer, "scene", None)
+    return viewer.camera if scene is None else scene.camera
 
 
 def layout_of(image: Image, channel_axis: int | None) -> StackLayout:
@@ -59,7 +74,7 @@ def centre_of_view(viewer: ViewerModel, plane: Plane, layer: Layer) -> tuple[flo
     """(row, column) of the plane in the middle of the canvas, moved into the image."""
     dims = viewer.dims
     world = np.array(dims.point, dtype=float)
-    world[list(dims.displayed)] = viewer.camera.center[-len(dims.displayed) :]
+    world[list(dims.displayed)] = camera_of(viewer).center[-len(dims.displayed) :]
     point = layer.world_to_data(world[-layer.ndim :])
     row, column = plane.position([float(i) for i in point])
     height, width = plane.shape

@@ -1,0 +1,84 @@
+"""Which pixels an accepted mask may change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from napari_inter2former.annotation import Ids, OutOfIdsError, Rule, plan_edit, plan_write
+
+SHAPE = (5, 7)
+BOX = (10, 20, 15, 27)
+labels_arrays = hnp.arrays(np.int32, SHAPE, elements=st.integers(0, 3))
+masks = hnp.arrays(np.bool_, SHAPE)
+
+
+@given(labels_arrays, masks)
+def test_other_objects_are_never_changed(view: np.ndarray, mask: np.ndarray) -> None:
+    edit = plan_edit(view, mask, BOX, 2)
+    assert not (edit.where & (view != 0) & (view != 2)).any()
+    assert not (edit.where & ~mask).any()
+    assert edit.area + edit.left_alone == mask.sum()
+
+
+@given(labels_arrays, masks, st.sampled_from(Rule))
+def test_writing_and_going_back_restores_everything(
+    view: np.ndarray, mask: np.ndarray, rule: Rule
+) -> None:
+    image = np.zeros((30, 40), np.int32)
+    image[10:15, 20:27] = view
+    edit = plan_edit(view, mask, BOX, 9, rule)
+    rows, columns, values = plan_write(image[10:15, 20:27], edit)
+    image[rows, columns] = values
+    assert ((image == 9).sum()) == edit.area
+    rows, columns, values = plan_write(image[10:15, 20:27], edit, forward=False)
+    image[rows, columns] = values
+    np.testing.assert_array_equal(image[10:15, 20:27], view)
+    assert image.sum() == view.sum()
+
+
+def test_going_back_leaves_what_was_painted_since() -> None:
+    view = np.zeros(SHAPE, np.int32)
+    edit = plan_edit(view, np.ones(SHAPE, bool), BOX, 1)
+    view[:] = 1
+    view[2, 3] = 8
+    rows, _, values = plan_write(view, edit, forward=False)
+    assert rows.size == view.size - 1
+    assert set(values.tolist()) == {0}
+
+
+def test_replacing_takes_the_whole_mask() -> None:
+    view = np.full(SHAPE, 3, np.int32)
+    edit = plan_edit(view, np.ones(SHAPE, bool), BOX, 1, Rule.REPLACE_OTHERS)
+    assert (edit.area, edit.left_alone) == (35, 0)
+
+
+@pytest.mark.parametrize(("value", "shape"), [(0, SHAPE), (-1, SHAPE), (1, (5, 6))])
+def test_nonsense_is_refused(value: int, shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"above 0|match"):
+        plan_edit(np.zeros(shape, np.int32), np.ones(SHAPE, bool), BOX, value)
+
+
+def test_numbers_go_up_each_once() -> None:
+    ids = Ids(np.int32, used=4)
+    assert [ids.take(), ids.take()] == [5, 6]
+    ids.reserve(10)
+    ids.reserve(2)
+    assert ids.check() == ids.take() == 11
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int64, np.uint64])
+def test_numbers_end_with_the_type(dtype: type) -> None:
+    limit = np.iinfo(dtype).max
+    ids = Ids(dtype, used=int(limit) - 1)
+    assert ids.take() == limit
+    with pytest.raises(OutOfIdsError, match=rf"{np.dtype(dtype)} ends at {limit}.*Convert"):
+        ids.take()
+
+
+def test_labels_are_integers() -> None:
+    with pytest.raises(TypeError, match="integer"):
+        Ids(np.float32)

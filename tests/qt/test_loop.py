@@ -1,0 +1,270 @@
+"""The annotation loop on a viewer: click, mask, accept, undo, reopen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.qt
+
+
+def disc(shape: tuple[int, int], row: float, column: float, radius: float = 6) -> Any:
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def shown(bench: Any) -> Any:
+    """The preview as a mask of the image's shape."""
+    full = np.zeros(bench.it.scene.image.data.shape, dtype=bool)
+    data = np.asarray(bench.preview.data) > 0
+    corner = [round(float(v)) for v in bench.preview.translate]
+    full[corner[0] : corner[0] + data.shape[0], corner[1] : corner[1] + data.shape[1]] = data
+    return full
+
+
+def test_it_finds_the_image_and_is_ready(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture, name="cells")
+    bench.open()
+    assert bench.it.scene.image is image
+    assert bench.it.link.model == "tiny"
+    assert bench.viewer.layers.selection.active is bench.points
+    assert bench.points.mode == "add"
+    assert bench.it.status.todo == "Click an object."
+    assert ("prefetch", (29.5, 39.5)) in bench.predictors[0].calls
+    # No labels layer before there is something to keep.
+    assert bench.labels is None
+
+
+def test_click_shows_mask_and_accept_keeps_it(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 30))
+    assert "Enter" in bench.it.status.todo
+    bench.it.accept()
+    np.testing.assert_array_equal(bench.labels.data, disc((60, 80), 20, 30).astype(int))
+    assert bench.labels.data.dtype == np.int32
+    assert bench.said == "Object 1 is kept: 113 pixels."
+    assert len(bench.points.data) == 0
+    assert not shown(bench).any()
+    assert bench.viewer.layers.selection.active is bench.points
+    assert bench.keep(45, 60) == 2
+
+
+def test_negative_click_has_other_colour_and_symbol(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    bench.click(20, 34, positive=False)
+    assert [c.positive for c in bench.clicks] == [True, False]
+    assert bench.points.symbol[0] != bench.points.symbol[1]
+    assert not np.array_equal(bench.points.face_color[0], bench.points.face_color[1])
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 30) & ~disc((60, 80), 20, 34))
+
+
+def test_points_stay_editable(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    bench.click(40, 50)
+    bench.points.data = np.array([[20, 30], [45, 60]])
+    bench.idle()
+    assert (bench.clicks[1].row, bench.clicks[1].column) == (45, 60)
+    bench.points.selected_data = {0}
+    bench.points.remove_selected()
+    bench.idle()
+    assert [(c.row, c.column) for c in bench.clicks] == [(45, 60)]
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 45, 60))
+    bench.points.features = {"positive": [False]}
+    bench.idle()
+    assert not bench.clicks[0].positive
+    for _ in range(4):
+        bench.it.undo()
+    bench.idle()
+    assert [(c.row, c.column, c.positive) for c in bench.clicks] == [(20, 30, True)]
+
+
+def test_one_history_over_clicks_and_objects(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.keep(20, 40)
+    bench.click(45, 60)
+    bench.it.undo()
+    assert bench.clicks == ()
+    bench.it.undo()  # the second object
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+    assert [(c.row, c.column) for c in bench.clicks] == [(20, 40)]
+    # Its mask is there at once, without a request.
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 40))
+    for _ in range(3):
+        bench.it.undo()
+    assert not bench.labels.data.any()
+    bench.it.undo()
+    assert bench.said == "Nothing to undo."
+    for _ in range(5):
+        bench.it.redo()
+    bench.idle()
+    assert set(np.unique(bench.labels.data)) == {0, 1, 2}
+    assert [(c.row, c.column) for c in bench.clicks] == [(45, 60)]
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 45, 60))
+
+
+def test_other_objects_are_left_alone(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    before = bench.labels.data == 1
+    bench.keep(20, 36)
+    overlap = int((disc((60, 80), 20, 30) & disc((60, 80), 20, 36)).sum())
+    assert bench.said.endswith(f"{overlap} pixels of other objects left alone.")
+    np.testing.assert_array_equal(bench.labels.data == 1, before)
+
+
+def test_replacing_is_one_choice_away_and_can_be_undone(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    before = bench.labels.data.copy()
+    bench.widget.rule_box.setCurrentIndex(1)
+    bench.widget.rule_box.activated.emit(1)
+    bench.keep(20, 36)
+    np.testing.assert_array_equal(bench.labels.data == 2, disc((60, 80), 20, 36))
+    bench.it.undo()
+    np.testing.assert_array_equal(bench.labels.data, before)
+
+
+def test_a_covered_mask_is_refused(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.click(20, 30)
+    bench.it.accept()
+    assert "cover the whole mask" in bench.said
+    assert len(bench.clicks) == 1
+
+
+def test_discard_and_undo(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    bench.it.discard()
+    assert len(bench.points.data) == 0
+    assert not shown(bench).any()
+    bench.it.undo()
+    assert len(bench.points.data) == 1
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 30))
+
+
+def test_reopen_correct_and_keep_the_number(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.keep(45, 60)
+    bench.viewer.cursor.position = (20, 30)
+    bench.it.reopen()
+    assert set(np.unique(bench.labels.data)) == {0, 2}
+    assert [(c.row, c.column) for c in bench.clicks] == [(20, 30)]
+    bench.click(20, 34)
+    bench.it.accept()
+    expected = disc((60, 80), 20, 30) | disc((60, 80), 20, 34)
+    np.testing.assert_array_equal(bench.labels.data == 1, expected)
+    bench.viewer.cursor.position = (20, 30)
+    bench.it.reopen()
+    bench.click(28, 30)
+    bench.it.discard()
+    np.testing.assert_array_equal(bench.labels.data == 1, expected)
+
+
+def test_clicks_during_encoding_are_answered_afterwards(bench: Any, picture: Any) -> None:
+    bench.prepare = lambda predictor: predictor.gate.clear()
+    bench.viewer.add_image(picture)
+    bench.open(wait=False)
+    bench.qtbot.waitUntil(lambda: bool(bench.predictors) and bench.it.link.encoding, timeout=9000)
+    bench.click(20, 30, wait=False)
+    bench.click(40, 30, wait=False)
+    bench.it.accept()
+    assert "Enter is taken" in bench.said
+    assert bench.labels is None
+    bench.predictors[0].gate.set()
+    bench.idle()
+    expected = disc((60, 80), 20, 30) | disc((60, 80), 40, 30)
+    np.testing.assert_array_equal(bench.labels.data == 1, expected)
+    # The two clicks cost one mask.
+    assert sum(name == "predict" for name, _ in bench.predictors[0].calls) == 1
+
+
+def test_stale_masks_are_dropped(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.predictors[0].predict_time = 0.2
+    bench.click(20, 30, wait=False)
+    bench.qtbot.wait(60)  # the first mask is under way
+    bench.it.undo()
+    bench.idle()
+    assert not shown(bench).any()
+    assert bench.it.session.state.mask is None
+
+
+def test_all_computing_is_in_one_thread(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.it.choose_model("mine")
+    bench.idle()
+    assert {name for p in bench.predictors for name in p.threads} == {"inter2former"}
+
+
+def test_another_model_keeps_labels_and_clicks(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.click(45, 60)
+    before = bench.labels.data.copy()
+    bench.prepare = lambda predictor: setattr(predictor, "radius", 3)
+    bench.it.choose_model("mine")
+    bench.idle()
+    np.testing.assert_array_equal(bench.labels.data, before)
+    assert len(bench.clicks) == 1
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 45, 60, 3))
+
+
+def test_hide_while_held(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.click(45, 60)
+    bench.labels.visible = True
+    bench.it.hide(True)
+    assert not bench.labels.visible
+    assert not bench.preview.visible
+    assert bench.points.opacity == 0
+    bench.it.hide(False)
+    assert bench.labels.visible
+    assert bench.preview.visible
+    assert bench.points.opacity == 1
+
+
+def test_previews_never_touch_accepted_labels(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    before = bench.labels.data.copy()
+    for column in range(20, 50, 3):
+        bench.click(20, column)
+    bench.it.discard()
+    np.testing.assert_array_equal(bench.labels.data, before)
+    assert bench.preview.data.base is not bench.labels.data
+    assert bench.preview.data.size < bench.labels.data.size
+
+
+def test_paint_between_accept_and_undo_survives(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.labels.data_setitem((np.array([20]), np.array([30])), 9)
+    bench.it.undo()
+    assert bench.labels.data[20, 30] == 9
+    assert np.count_nonzero(bench.labels.data) == 1
