@@ -177,6 +177,12 @@ def bench(make_napari_viewer: Any, qtbot: Any) -> Iterator[Bench]:
 
 
 @pytest.fixture
+def second_bench(bench: Bench) -> Bench:
+    """Hold another bench on the same viewer."""
+    return Bench(bench.viewer, bench.qtbot)
+
+
+@pytest.fixture
 def picture() -> Any:
     """A grey image of 60 x 80 pixels."""
     return np.random.default_rng(0).integers(0, 255, (60, 80)).astype(np.uint8)

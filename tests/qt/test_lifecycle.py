@@ -1,0 +1,276 @@
+"""Opening, closing, and everything that happens to layers meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtWidgets import QApplication
+
+pytestmark = pytest.mark.qt
+
+
+def connections(viewer: Any) -> dict[str, int]:
+    """Number of callbacks on everything that the widget listens to."""
+    from napari_inter2former._qt._places import camera_of
+
+    groups = {
+        "layers": viewer.layers.events,
+        "selection": viewer.layers.selection.events,
+        "dims": viewer.dims.events,
+        "camera": camera_of(viewer).events,
+    }
+    groups |= {f"layer {i}": layer.events for i, layer in enumerate(viewer.layers)}
+    return {
+        f"{group}.{name}": len(getattr(emitter, "callbacks", None) or _slots(emitter))
+        for group, events in groups.items()
+        for name, emitter in _emitters(events)
+    }
+
+
+def _emitters(events: Any) -> list[tuple[str, Any]]:
+    if hasattr(events, "emitters"):
+        return list(events.emitters.items())
+    return [(name, events[name]) for name in events]
+
+
+def _slots(emitter: Any) -> Any:
+    return emitter if hasattr(emitter, "__len__") else ()
+
+
+def threads() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name == "inter2former"]
+
+
+@pytest.mark.parametrize("how", ["dock", "widget"])
+def test_closing_leaves_nothing_behind(bench: Any, picture: Any, how: str) -> None:
+    image = bench.viewer.add_image(picture)
+    labels = bench.viewer.add_labels(np.zeros((60, 80), np.int32))
+    before = connections(bench.viewer)
+    keymaps = [dict(layer.keymap) for layer in (bench.viewer, image, labels)]
+    widgets = len(QApplication.topLevelWidgets())
+    bench.open()
+    bench.it.choose_labels(labels)
+    bench.keep(20, 30)
+    bench.click(40, 50)
+    points = bench.points
+    assert threads() == ["inter2former"]
+    if how == "dock":
+        bench.viewer.window.remove_dock_widget(bench.widget)
+    else:
+        bench.widget.close()
+    assert threads() == []
+    assert list(bench.viewer.layers) == [image, labels]
+    assert connections(bench.viewer) == before
+    assert [dict(layer.keymap) for layer in (bench.viewer, image, labels)] == keymaps
+    assert points.keymap == {}
+    # The accepted object stays.
+    assert np.count_nonzero(labels.data) == 113
+    if how == "widget":
+        bench.viewer.window.remove_dock_widget(bench.widget)
+    bench.widget.deleteLater()
+    bench.qtbot.wait(20)
+    assert len(QApplication.topLevelWidgets()) <= widgets
+
+
+def test_closing_the_viewer_ends_the_thread(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    assert threads() == ["inter2former"]
+    bench.viewer.close()
+    bench.qtbot.waitUntil(lambda: threads() == [], timeout=10_000)
+
+
+def test_docking_again_works(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    bench.viewer.window.remove_dock_widget(bench.widget)
+    assert not bench.it.is_open
+    bench.viewer.window.add_dock_widget(bench.widget)
+    bench.widget.show()
+    bench.qtbot.waitUntil(lambda: bench.it.is_open, timeout=5000)
+    bench.idle()
+    # The image's labels are remembered, and numbering goes on.
+    assert bench.labels is labels
+    assert bench.keep(45, 60) == 2
+
+
+def test_two_widgets_never_give_a_number_twice(bench: Any, second_bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(10, 10)
+    other = second_bench
+    other.open()
+    try:
+        other.it.choose_labels(bench.labels)
+        other.idle()
+        assert other.keep(40, 40) == 2
+        assert bench.keep(10, 40) == 3
+        assert set(np.unique(bench.labels.data)) == {0, 1, 2, 3}
+        # Each has its own clicks.
+        other.click(20, 70)
+        assert bench.clicks == ()
+        assert len(other.clicks) == 1
+    finally:
+        other.widget.close()
+    bench.click(30, 60)
+    assert len(bench.clicks) == 1
+
+
+def test_image_that_comes_later(bench: Any, picture: Any) -> None:
+    bench.open()
+    assert "Open an image" in bench.it.status.todo
+    bench.viewer.add_image(picture)
+    bench.qtbot.waitUntil(lambda: bench.it.scene.clicks is not None, timeout=5000)
+    bench.idle()
+    bench.keep(20, 30)
+
+
+def test_renamed_layers(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture, name="a")
+    bench.open()
+    bench.keep(20, 30)
+    image.name, bench.labels.name, bench.points.name = "b", "mine", "dots"
+    bench.preview.name = "p"
+    assert bench.widget.image_box.currentText() == "b"
+    assert bench.widget.labels_box.currentText() == "mine"
+    assert bench.keep(45, 60) == 2
+
+
+def test_hidden_layers(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    image.visible = bench.labels.visible = bench.preview.visible = False
+    assert bench.keep(45, 60) == 2
+    bench.it.undo()
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+
+
+def test_removed_labels(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.viewer.layers.remove(bench.labels)
+    assert "was removed" in bench.said
+    bench.it.undo()  # of an object in a layer that is gone
+    assert "is gone" in bench.said
+    bench.it.discard()
+    assert bench.keep(45, 60) == 1
+    assert bench.labels in bench.viewer.layers
+
+
+def test_removed_clicks_and_preview(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    bench.viewer.layers.remove(bench.preview)
+    bench.click(24, 30)
+    bench.viewer.layers.remove(bench.points)
+    assert "clicks layer was removed" in bench.said
+    assert not bench.widget.go_on.isHidden()
+    bench.widget.go_on.click()
+    bench.idle()
+    assert bench.widget.go_on.isHidden()
+    assert bench.keep(45, 60) == 1
+
+
+def test_removed_image(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture, name="cells")
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    bench.viewer.layers.remove(image)
+    bench.qtbot.waitUntil(lambda: bench.it.scene.clicks is None, timeout=5000)
+    assert list(bench.viewer.layers) == [labels]
+    assert "'cells' was removed" in bench.said
+    bench.idle()
+    # The worker has let go of the pixels.
+    assert bench.predictors[0].images[-1][0].shape == (1, 1)
+
+
+def test_image_removed_during_encoding(bench: Any, picture: Any) -> None:
+    bench.prepare = lambda predictor: predictor.gate.clear()
+    image = bench.viewer.add_image(picture)
+    other = bench.viewer.add_image(picture.T.copy(), visible=False)
+    bench.viewer.layers.selection.active = image
+    bench.open(wait=False)
+    bench.qtbot.waitUntil(lambda: bool(bench.predictors) and bench.it.link.encoding, timeout=9000)
+    bench.click(20, 30, wait=False)
+    bench.viewer.layers.remove(image)
+    bench.predictors[0].gate.set()
+    bench.qtbot.waitUntil(lambda: bench.it.scene.image is other, timeout=5000)
+    bench.idle()
+    assert bench.clicks == ()
+    assert bench.keep(70, 20) == 1
+    assert bench.labels.data.shape == (80, 60)
+
+
+def test_removing_all_layers_at_once(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.viewer.layers.clear()
+    bench.qtbot.wait(50)
+    assert len(bench.viewer.layers) == 0
+    assert "Open an image" in bench.it.status.todo
+
+
+def test_another_image_gets_its_own_labels(bench: Any, picture: Any) -> None:
+    first = bench.viewer.add_image(picture)
+    second = bench.viewer.add_image(picture.copy())
+    bench.viewer.layers.selection.active = first
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    bench.click(40, 50)
+    bench.it.choose_image(second)
+    assert "unfinished object was discarded" in bench.said
+    bench.idle()
+    bench.keep(45, 60)
+    assert bench.labels is not labels
+    bench.it.choose_image(first)
+    assert bench.labels is labels
+    assert set(np.unique(labels.data)) == {0, 1}
+
+
+def test_changed_pixels_are_handed_over_again(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30)
+    image.data = 255 - picture
+    bench.idle()
+    assert bench.predictors[0].images[-1][0][0, 0] == 255 - picture[0, 0]
+    assert len(bench.clicks) == 1
+    image.data = np.zeros((30, 30), np.uint8)
+    bench.qtbot.waitUntil(lambda: bench.it.scene.layout is not None, timeout=5000)
+    bench.idle()
+    assert bench.clicks == ()
+    assert bench.keep(20, 20) == 1
+
+
+def test_scale_translate_rotate(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(
+        picture, scale=(0.5, 0.25), translate=(100, -7), rotate=20, shear=[0.2]
+    )
+    bench.open()
+    for layer in (bench.points, bench.preview):
+        np.testing.assert_allclose(layer.scale, image.scale)
+    bench.click(20, 30)
+    where = bench.preview.data_to_world((6, 6))
+    np.testing.assert_allclose(where, image.data_to_world((20, 30)), atol=1e-9)
+    bench.it.accept()
+    np.testing.assert_allclose(
+        bench.labels.data_to_world((3, 5)), image.data_to_world((3, 5)), atol=1e-9
+    )
+    bench.click(40, 50)
+    image.scale, image.translate = (2, 3), (5, 5)
+    np.testing.assert_allclose(
+        bench.points.data_to_world((40, 50)), image.data_to_world((40, 50)), atol=1e-9
+    )
+    where = bench.preview.data_to_world((6, 6))
+    np.testing.assert_allclose(where, image.data_to_world((40, 50)), atol=1e-9)
