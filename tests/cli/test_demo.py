@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
@@ -111,3 +113,16 @@ def test_beside():
     assert (together[1, 1], together[2, 2], together[5, 15]) == (1, 2, 3)
     assert np.count_nonzero(together) == 3
     assert beside([np.ones((2, 2, 3)), np.ones((1, 2, 3))]).shape == (2, 12, 3)
+
+
+def test_the_window(monkeypatch):
+    napari = MagicMock()
+    monkeypatch.setitem(sys.modules, "napari", napari)
+    viewer = demo.open_window("nuclei_tissue")
+    (image,), options = viewer.add_image.call_args
+    assert image.shape == (256, 320, 3)
+    assert options["rgb"]
+    viewer.window.add_plugin_dock_widget.assert_called_once_with(
+        "napari-inter2former", "Inter2Former"
+    )
+    napari.run.assert_called_once_with()
