@@ -192,9 +192,13 @@ def make_venv():
     )
 
 
-def pip(*arguments, check=True):
-    """Run the environment's pip; return its exit status."""
-    return call([python(), "-m", "pip", "--disable-pip-version-check", *arguments], check=check)
+def pip(*arguments, check=True, **variables):
+    """Run the environment's pip, with further environment variables; return its exit status."""
+    # scikit-build-core gives a freshly unpacked CMake five seconds to answer, too little on a
+    # slow disk; it is more patient where it believes that it runs in continuous integration.
+    environment = {"CI": "1", **os.environ, **variables}
+    command = [python(), "-m", "pip", "--disable-pip-version-check", *arguments]
+    return call(command, check=check, env=environment)
 
 
 def constraints():
@@ -294,6 +298,9 @@ def install_package(extras):
     say("installing napari-inter2former and what it needs")
     command = ["install", "--quiet", "-e", f"{ROOT}[{','.join(extras)}]"]
     if pip(*command, *constraints(), check=False):
+        say("that failed; trying without the C++ extension")
+        if not pip(*command, *constraints(), check=False, INTER2FORMER_NO_NATIVE="1"):
+            return  # without the mark, so that the next start tries to compile it again
         say("the pinned versions do not fit this system; trying without them")
         pip(*command)
     stamp.write_text(mark, encoding="utf-8")
