@@ -13,10 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from napari_inter2former.errors import Inter2FormerError
+
 FORMAT = "napari-inter2former-training"
 
 
-class CheckpointError(ValueError):
+class CheckpointError(Inter2FormerError, ValueError):
     """A training checkpoint that can't be used."""
 
 
@@ -26,8 +28,8 @@ class Checkpoint:
 
     Attributes
     ----------
-    model, average : dict of Tensor
-        Weights, and their exponential moving average.
+    model, average, auxiliary : dict of Tensor
+        Weights, their exponential moving average, and the auxiliary head's weights.
     optimizer : dict
         AdamW's state: per parameter name, its two moments and its step.
     progress : dict
@@ -36,6 +38,7 @@ class Checkpoint:
 
     model: dict[str, Tensor]
     average: dict[str, Tensor]
+    auxiliary: dict[str, Tensor]
     optimizer: dict[str, dict[str, Tensor]]
     progress: dict[str, Any]
 
@@ -44,6 +47,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint beside `path`, then rename it, so that the last good one stays."""
     tensors = {f"model/{k}": v for k, v in checkpoint.model.items()}
     tensors |= {f"average/{k}": v for k, v in checkpoint.average.items()}
+    tensors |= {f"auxiliary/{k}": v for k, v in checkpoint.auxiliary.items()}
     for name, state in checkpoint.optimizer.items():
         tensors |= {f"optimizer/{key}/{name}": value for key, value in state.items()}
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
@@ -68,7 +72,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     CheckpointError
         If the file is no checkpoint, or is damaged.
     """
-    checkpoint = Checkpoint({}, {}, {}, {})
+    checkpoint = Checkpoint({}, {}, {}, {}, {})
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

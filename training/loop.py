@@ -17,9 +17,12 @@ from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.model.experts import HybridExperts
 from napari_inter2former.model.inter2former import cut
 from napari_inter2former.model.prompt_embedding import TokenBox
+from napari_inter2former.training.auxiliary import DenseHead, dense_loss, dense_targets
 from napari_inter2former.training.clicks import add_clicks, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
 from napari_inter2former.training.sampling import Batch
+
+AUXILIARY_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,10 @@ class TrainingOptions:
 
 
 class StepResult(NamedTuple):
-    """What one step reports: mean loss, IoU after the first and the last click, and clicks."""
+    """What one step reports: losses, IoU after the first and the last click, and clicks."""
 
     loss: float
+    auxiliary: float
     first_iou: float
     last_iou: float
     clicks: int
@@ -82,8 +86,14 @@ class Trainer:
         self.model = model.train()
         self.options = options
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
-        matrices = [p for p in model.parameters() if p.ndim > 1]
-        vectors = [p for p in model.parameters() if p.ndim <= 1]
+        device = next(model.parameters()).device
+        self.auxiliary = DenseHead(model.config).to(device)
+        self.named_parameters = dict(model.named_parameters())
+        self.named_parameters |= {
+            f"auxiliary.{name}": p for name, p in self.auxiliary.named_parameters()
+        }
+        matrices = [p for p in self.named_parameters.values() if p.ndim > 1]
+        vectors = [p for p in self.named_parameters.values() if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": options.weight_decay},
@@ -114,6 +124,8 @@ class Trainer:
         clicks = min(int(rng.geometric(1 - self.options.further)), self.options.most_clicks)
         targets = batch.targets.to(device)
         features = self.model.encode_batch(batch.images.to(device))
+        maps = self.auxiliary(features)
+        auxiliary = AUXILIARY_WEIGHT * dense_loss(maps, dense_targets(batch.labels.to(device)))
         leaves = [x.detach().requires_grad_() for x in (features.tokens, *features.edges)]
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
         low_targets = pool_targets(targets, self.model.config.patch)
@@ -136,8 +148,10 @@ class Trainer:
             rm.update(reference, predicted)
             losses.append(loss.detach())
             ious.append(intersection_over_union(predicted, targets).mean())
-        torch.autograd.backward([features.tokens, *features.edges], [x.grad for x in leaves])
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        torch.autograd.backward(
+            [auxiliary, features.tokens, *features.edges], [None, *(x.grad for x in leaves)]
+        )
+        torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
@@ -145,7 +159,8 @@ class Trainer:
             if isinstance(module, HybridExperts):
                 module.balance()
         self.update_average()
-        return StepResult(float(torch.stack(losses).mean()), float(ious[0]), float(ious[-1]), clicks)
+        loss = float(torch.stack(losses).mean())
+        return StepResult(loss, float(auxiliary), float(ious[0]), float(ious[-1]), clicks)
 
     @torch.no_grad()
     def update_average(self) -> None:

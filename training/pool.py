@@ -11,108 +11,131 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_inter2former.images import as_image_source, read_image
+from napari_inter2former.evaluation.datasets import (
+    DatasetError,
+    Pair,
+    find_datasets,
+    find_pairs,
+)
+from napari_inter2former.images import as_image_source
 
 MIN_AREA = 24
 """Objects with fewer pixels are not trained on."""
 
 
-@dataclass(frozen=True)
-class Pair:
-    """An image file and its label file.
+class TrainingImage:
+    """A pair of files whose pixels are read on first use and kept in memory.
 
-    The pixels are read on first use and kept, 8 bits per channel, normalised.
+    Parameters
+    ----------
+    pair : Pair
+        The image file and the label file.
     """
 
-    image_path: Path
-    label_path: Path
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
 
     @cached_property
-    def image(self) -> NDArray[np.uint8]:
-        """The normalised image, (H, W, 3) in 0..255."""
-        source = as_image_source(read_image(self.image_path))
+    def _content(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        picture, labels = self.pair.read()
+        source = as_image_source(picture.data, picture.channel_axis, picture.rgb)
         pixels = source.read(0, 0, *source.shape, 0)
-        return np.asarray(pixels * 255 + 0.5).astype(np.uint8)
+        # Whatever numbers the file uses, ours are 1..n: they must fit float32 exactly.
+        _, numbers = np.unique(labels, return_inverse=True)
+        first = 0 if (labels == 0).any() else 1
+        return (pixels * 255 + 0.5).astype(np.uint8), (
+            numbers.reshape(labels.shape).astype(np.int32) + first
+        )
 
-    @cached_property
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The normalised image, (H, W, 3) in 0..255."""
+        return self._content[0]
+
+    @property
     def labels(self) -> NDArray[np.int32]:
-        """The label map (H, W), 0 for background."""
-        labels = read_image(self.label_path)
-        if labels.ndim != 2 or labels.dtype.kind not in "bui":
-            raise ValueError(
-                f"{self.label_path} holds {labels.dtype} values of shape {labels.shape}; a label "
-                "map is two-dimensional and holds whole numbers."
-            )
-        if labels.shape != self.image.shape[:2]:
-            raise ValueError(
-                f"{self.label_path} is {labels.shape[0]} x {labels.shape[1]} pixels, its image "
-                f"{self.image.shape[0]} x {self.image.shape[1]}; a pair must agree."
-            )
-        return labels.astype(np.int32)
+        """The label map (H, W): 0 for background, objects from 1 on without gaps."""
+        return self._content[1]
 
     @cached_property
     def objects(self) -> NDArray[np.float32]:
-        """Objects as rows of (label, centre row, centre column, area)."""
-        labels = self.labels
+        """Objects as rows of (centre row, centre column, area), in pixels."""
         rows = []
-        for label, box in enumerate(ndimage.find_objects(labels), start=1):
-            if box is None:
-                continue
-            inside = labels[box] == label
+        for label, box in enumerate(ndimage.find_objects(self.labels), start=1):
+            inside = self.labels[box] == label
             area = int(inside.sum())
             if area >= MIN_AREA:
-                r, c = (axis.mean() for axis in inside.nonzero())
-                rows.append((label, box[0].start + r, box[1].start + c, area))
-        return np.array(rows, np.float32).reshape(-1, 4)
+                row, column = (float(axis.mean()) for axis in inside.nonzero())
+                rows.append((box[0].start + row, box[1].start + column, area))
+        return np.array(rows, np.float32).reshape(-1, 3)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A named set of pairs."""
+    """A named set of images that hold at least one object each."""
 
     name: str
-    pairs: Sequence[Pair]
+    images: Sequence[TrainingImage]
+
+    @property
+    def objects(self) -> int:
+        """Number of objects."""
+        return sum(len(image.objects) for image in self.images)
 
 
-def read_dataset(folder: Path, name: str) -> Dataset:
-    """Find the pairs ``*_image.*`` and ``*_label.*`` of a folder.
+def make_dataset(name: str, pairs: Sequence[Pair]) -> tuple[Dataset, list[str]]:
+    """Read pairs, leaving out what can't be used.
+
+    Parameters
+    ----------
+    name : str
+        For messages and weights files.
+    pairs : sequence of Pair
+        The files.
+
+    Returns
+    -------
+    dataset : Dataset
+        The images that hold objects.
+    skipped : list of str
+        A line for every pair left out, naming it and saying why.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no pair.
+    DatasetError
+        If nothing is left.
     """
-    pairs = []
-    for image in sorted(folder.glob("*_image.*")):
-        labels = sorted(folder.glob(image.name.rsplit("_image.", 1)[0] + "_label.*"))
-        if labels:
-            pairs.append(Pair(image, labels[0]))
-    if not pairs:
-        raise FileNotFoundError(
-            f"{folder} holds no pairs of files named NAME_image.* and NAME_label.*."
-        )
-    return Dataset(name, pairs)
+    images, skipped = [], []
+    for pair in pairs:
+        image = TrainingImage(pair)
+        try:
+            if len(image.objects):
+                images.append(image)
+            else:
+                skipped.append(f"{pair.label}: no object of at least {MIN_AREA} pixels.")
+        except (ValueError, OSError) as error:
+            skipped.append(str(error))
+    if not images:
+        reasons = "\n".join(skipped[:5]) or "There are no pairs."
+        raise DatasetError(f"The dataset {name!r} holds nothing to train on.\n{reasons}")
+    return Dataset(name, images), skipped
 
 
-def read_pool(folder: Path, split: str) -> list[Dataset]:
-    """Read every dataset ``folder/NAME/split`` of a pool."""
-    found = [
-        read_dataset(child / split, child.name)
-        for child in sorted(folder.iterdir())
-        if (child / split).is_dir()
-    ]
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no dataset with a folder called {split!r}.")
-    return found
+def read_pool(folder: Path, split: str) -> tuple[list[Dataset], list[str]]:
+    """Read every dataset ``folder/NAME/split`` of a pool; see `make_dataset`."""
+    datasets, skipped = [], []
+    for name, path in find_datasets(folder, split).items():
+        dataset, left_out = make_dataset(name, find_pairs(path))
+        datasets.append(dataset)
+        skipped += left_out
+    return datasets, skipped
 
 
 def dataset_weights(datasets: Sequence[Dataset]) -> NDArray[np.float64]:
     """Return sampling probabilities that favour large datasets, but only mildly.
 
-    Proportional to (images x objects) ** 1/4, so that the largest, with half of all objects,
-    gets about a quarter.
+    Proportional to (images x objects) ** 1/4, so that the largest of the pool, with half of all
+    objects, gets about a quarter.
     """
-    sizes = [len(d.pairs) * sum(len(pair.objects) for pair in d.pairs) for d in datasets]
-    weights = np.array(sizes, float) ** 0.25
+    weights = np.array([len(d.images) * d.objects for d in datasets], float) ** 0.25
     return np.asarray(weights / weights.sum())
-

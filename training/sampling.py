@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .augmentation import augment
-from .pool import Dataset, Pair, dataset_weights
+from napari_inter2former.training.augmentation import augment
+from napari_inter2former.training.pool import Dataset, TrainingImage, dataset_weights
 
 MIN_VISIBLE = 48
 """Objects with fewer pixels inside a crop are not asked for."""
@@ -62,9 +62,9 @@ class Batch:
 
 
 def draw_crop(
-    pair: Pair, options: SamplingOptions, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]] | None:
-    """Draw one crop around one of a pair's objects.
+    image: TrainingImage, options: SamplingOptions, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]] | None:
+    """Draw one crop around one of an image's objects.
 
     Returns
     -------
@@ -72,13 +72,12 @@ def draw_crop(
         float32 (side, side, 3) in [0, 1].
     targets : ndarray
         bool (K, side, side).
+    labels : ndarray
+        int32 (side, side), all objects.
 
     None if no object is visible well enough.
     """
-    objects = pair.objects
-    if not len(objects):
-        return None
-    _, row, column, area = objects[rng.integers(len(objects))]
+    row, column, area = image.objects[rng.integers(len(image.objects))]
     size = np.exp(rng.uniform(np.log(options.smallest), np.log(options.largest)))
     zoom = np.clip(size / np.sqrt(area), 1 / 16, 8)
     side = options.side
@@ -92,12 +91,12 @@ def draw_crop(
     matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
 
     flags = cv2.WARP_INVERSE_MAP
-    source = pair.image
+    source = image.pixels
     if zoom < 0.7:  # averaging before sampling, against aliasing
         factor = min(1 / zoom, max(source.shape[:2]))
         shape = (max(round(source.shape[1] / factor), 1), max(round(source.shape[0] / factor), 1))
         source = cv2.resize(source, shape, interpolation=cv2.INTER_AREA)
-        shrink = np.array(shape) / pair.image.shape[1::-1]
+        shrink = np.array(shape) / image.pixels.shape[1::-1]
         moved = matrix.copy()
         moved[:, 2] += 0.5
         moved = shrink[:, None] * moved
@@ -105,10 +104,10 @@ def draw_crop(
     else:
         moved = matrix
     pixels = cv2.warpAffine(
-        source, moved, (side, side), flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+        source, moved, (side, side), flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
     labels = cv2.warpAffine(
-        pair.labels.astype(np.float32), matrix, (side, side), flags=flags | cv2.INTER_NEAREST
+        image.labels.astype(np.float32), matrix, (side, side), flags=flags | cv2.INTER_NEAREST
     ).astype(np.int32)
     visible, counts = np.unique(labels, return_counts=True)
     visible = visible[(visible > 0) & (counts >= MIN_VISIBLE)]
@@ -122,7 +121,7 @@ def draw_crop(
         if rng.random() < options.union:
             reach = cv2.dilate(target.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
             target |= np.isin(labels, np.unique(labels[reach & (labels > 0)]))
-    return augment(pixels.astype(np.float32) / 255, rng), targets
+    return augment(pixels.astype(np.float32) / 255, rng), targets, labels
 
 
 def batches(
@@ -131,15 +130,18 @@ def batches(
     """Draw batches without end: a dataset, one of its images, one of its objects."""
     weights = dataset_weights(datasets)
     while True:
-        images, targets = [], []
-        while len(images) < options.crops:
+        crops = []
+        while len(crops) < options.crops:
             dataset = datasets[rng.choice(len(datasets), p=weights)]
-            crop = draw_crop(dataset.pairs[rng.integers(len(dataset.pairs))], options, rng)
+            image = dataset.images[rng.integers(len(dataset.images))]
+            crop = draw_crop(image, options, rng)
             if crop is not None:
-                images.append(crop[0])
-                targets.append(crop[1])
+                crops.append(crop)
+        images, targets, labels = zip(*crops, strict=True)
         yield Batch(
-            torch.from_numpy(np.stack(images)), torch.from_numpy(np.concatenate(targets))
+            torch.from_numpy(np.stack(images)),
+            torch.from_numpy(np.concatenate(targets)),
+            torch.from_numpy(np.stack(labels)),
         )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.model import PRESETS, ModelConfig, build_model
 from napari_inter2former.training.checkpoint import (
     Checkpoint,
@@ -27,10 +28,21 @@ from napari_inter2former.training.checkpoint import (
     save_checkpoint,
 )
 from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
+from napari_inter2former.training.plotting import plot_log
 from napari_inter2former.training.pool import read_pool
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
 
-COLUMNS = ("step", "hours", "masks", "rate", "loss", "iou_first", "iou_last", "masks_per_second")
+COLUMNS = (
+    "step",
+    "hours",
+    "masks",
+    "rate",
+    "loss",
+    "auxiliary",
+    "iou_first",
+    "iou_last",
+    "masks_per_second",
+)
 LONGEST_STEP = 60.0
 """A step counts for no more seconds than this, in case the process was suspended."""
 
@@ -70,6 +82,7 @@ class Run:
         self.out: Path = arguments.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.path = self.out / "checkpoint.safetensors"
+        self.log_path = self.out / "log.csv"
         self.seconds = 0.0
         self.masks = 0
         saved = load_checkpoint(self.path) if self.path.exists() else None
@@ -94,8 +107,9 @@ class Run:
         self.trainer = Trainer(model.to(arguments.device), training)
         if saved is not None:
             self.trainer.average.load_state_dict(saved.average)
+            self.trainer.auxiliary.load_state_dict(saved.auxiliary)
             restore_optimizer(
-                self.trainer.optimizer, dict(model.named_parameters()), saved.optimizer
+                self.trainer.optimizer, self.trainer.named_parameters, saved.optimizer
             )
             self.trainer.steps = saved.progress["step"]
             self.seconds = saved.progress["seconds"]
@@ -104,7 +118,7 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint."""
         model = self.trainer.model
-        names = {parameter: name for name, parameter in model.named_parameters()}
+        names = {parameter: name for name, parameter in self.trainer.named_parameters.items()}
         progress = {
             "step": self.trainer.steps,
             "seconds": self.seconds,
@@ -116,16 +130,17 @@ class Run:
             Checkpoint(
                 model.state_dict(),
                 self.trainer.average.state_dict(),
+                self.trainer.auxiliary.state_dict(),
                 optimizer_state(self.trainer.optimizer, names),
                 progress,
             ),
         )
+        plot_log(self.log_path)
 
     def log(self, row: dict[str, float]) -> None:
         """Append a row to the log and print it."""
-        path = self.out / "log.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="") as file:
+        fresh = not self.log_path.exists()
+        with self.log_path.open("a", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS)
             if fresh:
                 writer.writeheader()
@@ -140,7 +155,10 @@ class Run:
         assert isinstance(sampling, SamplingOptions)
         # Another stream of samples after every resumption.
         rng = np.random.default_rng([arguments.seed, self.trainer.steps])
-        source = prefetch(batches(read_pool(arguments.data, "train"), sampling, rng.spawn(1)[0]))
+        datasets, skipped = read_pool(arguments.data, "train")
+        for line in skipped:
+            print(f"left out: {line}", file=sys.stderr)
+        source = prefetch(batches(datasets, sampling, rng.spawn(1)[0]))
         stopped = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.append(True))
@@ -153,13 +171,15 @@ class Run:
             self.seconds += elapsed
             masks = sampling.crops * sampling.objects * result.clicks
             self.masks += masks
-            recent.append((result.loss, result.first_iou, result.last_iou, masks, elapsed))
+            recent.append(
+                (result.loss, result.auxiliary, result.first_iou, result.last_iou, masks, elapsed)
+            )
             if self.trainer.steps % arguments.log_steps == 0:
-                loss, first, last, count, seconds = map(mean, zip(*recent, strict=True))
+                *means, count, seconds = map(mean, zip(*recent, strict=True))
                 rate = self.trainer.rate(self.seconds / budget)
                 hours = self.seconds / 3600
-                values = (self.trainer.steps, hours, self.masks, rate, loss, first, last)
-                self.log(dict(zip(COLUMNS, (*values, count / seconds), strict=True)))
+                values = (self.trainer.steps, hours, self.masks, rate, *means, count / seconds)
+                self.log(dict(zip(COLUMNS, values, strict=True)))
             if time.monotonic() - saved > arguments.save_minutes * 60:
                 self.save()
                 saved = time.monotonic()
@@ -173,7 +193,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         Run(options).train()
-    except (CheckpointError, FileNotFoundError, ValueError) as error:
+    except Inter2FormerError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

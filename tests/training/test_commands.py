@@ -1,0 +1,139 @@
+"""The training commands from end to end, on a small network."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_inter2former.evaluation.datasets import DatasetError
+from napari_inter2former.model import build_model
+from napari_inter2former.predictor import Predictor
+from napari_inter2former.prompts import Click
+from napari_inter2former.training import finetune, release, train
+from napari_inter2former.training.checkpoint import load_checkpoint
+from napari_inter2former.weights import list_models, read_metadata, save_weights
+
+from .conftest import draw_pair
+
+QUICK = ["--side", "64", "--crops", "2", "--objects", "2", "--log-steps", "2"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a fresh folder for the user's models."""
+    monkeypatch.setenv("INTER2FORMER_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def run_training(pool: Path, out: Path, preset: str, hours: float) -> int:
+    """Train for a moment."""
+    arguments = ["--data", str(pool), "--out", str(out), "--preset", preset, "--device", "cpu"]
+    return train.main([*arguments, "--hours", str(hours), *QUICK])
+
+
+def test_training_writes_a_log_and_goes_on_where_it_stopped(
+    pool: Path, tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run_training(pool, out, preset, 0.0015) == 0
+    first = load_checkpoint(out / "checkpoint.safetensors").progress
+    assert first["step"] > 0
+    assert run_training(pool, out, preset, 0.003) == 0
+    second = load_checkpoint(out / "checkpoint.safetensors").progress
+    assert second["step"] > first["step"]
+    assert second["seconds"] > first["seconds"]
+    with (out / "log.csv").open() as file:
+        steps = [int(row["step"]) for row in csv.DictReader(file)]
+    assert steps == sorted(steps)
+    # Another configuration in the same folder is refused.
+    capsys.readouterr()
+    assert run_training(pool, out, "tiny", 0.01) == 1
+    assert "use another --out" in capsys.readouterr().err
+
+
+def test_training_on_nothing_is_a_clear_error(
+    tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_training(tmp_path / "nowhere", tmp_path / "run", preset, 1) == 1
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -> None:
+    run_training(pool, tmp_path / "run", preset, 0.0005)
+    weights = tmp_path / "new.safetensors"
+    checkpoint = ["--checkpoint", str(tmp_path / "run" / "checkpoint.safetensors")]
+    command = [*checkpoint, "--out", str(weights), "--data", "drawn discs."]
+    assert release.main(command) == 0
+    assert "drawn discs." in weights.with_suffix(".md").read_text()
+    assert read_metadata(weights)["training"]["masks"] > 0
+    foreign = tmp_path / "evaluation.json"
+    foreign.write_text('{"weights": {"sha256": "0"}, "datasets": {}}')
+    assert release.main([*command, "--evaluation", str(foreign)]) == 1
+
+
+def test_finetuned_model_is_listed_and_segments(
+    tmp_path: Path, home: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(2):
+        draw_pair(tmp_path / "mine", f"cells{i}", i)
+    start = save_weights(tmp_path / "start.safetensors", build_model(preset))
+    arguments = ["--images", str(tmp_path / "mine"), "--name", "mine", "--weights", str(start)]
+    arguments += ["--minutes", "0.05", "--device", "cpu"]
+    assert finetune.main(arguments) == 0
+    assert "mine" in [info.name for info in list_models()]
+    assert read_metadata(home / "models" / "mine.safetensors")["training"]["images"] == 2
+    predictor = Predictor("mine")
+    predictor.set_image(np.random.default_rng(0).random((50, 60)))
+    assert predictor.predict([Click(20, 20)]).box is not None
+    capsys.readouterr()
+    assert finetune.main(arguments) == 1
+    assert "--overwrite replaces it" in capsys.readouterr().err
+
+
+def write(path: Path, dtype: type = np.uint8) -> None:
+    """Write a small picture."""
+    path.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(path), np.ones((8, 8), dtype))
+
+
+def test_files_are_matched_by_name(tmp_path: Path) -> None:
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    for name in ("a.png", "b_img.tif", "c.png", "alone.png"):
+        write(images / name)
+    for name in ("a.png", "b_masks.tif", "c_label.png", "other.png"):
+        write(labels / name, np.uint16)
+    pairs = finetune.match_files(images, labels)
+    assert [(p.image.name, p.label.name) for p in pairs] == [
+        ("a.png", "a.png"),
+        ("b_img.tif", "b_masks.tif"),
+        ("c.png", "c_label.png"),
+    ]
+    # Cellpose keeps both in one folder.
+    for path in labels.iterdir():
+        path.rename(images / f"{path.stem.split('_')[0]}_masks.png")
+    assert [p.name for p in finetune.match_files(images, images)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("missing", ["folder", "labels"])
+def test_nothing_to_match_is_a_clear_error(tmp_path: Path, missing: str) -> None:
+    write(tmp_path / "images" / "a.png")
+    (tmp_path / "labels").mkdir()
+    folder = tmp_path / ("nowhere" if missing == "folder" else "labels")
+    with pytest.raises(DatasetError, match=r"no such folder|share their\s+name"):
+        finetune.match_files(tmp_path / "images", folder)
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a b", "tiny"])
+def test_unusable_model_names_are_refused(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_inter2former.weights import ModelInfo
+
+    shipped = [ModelInfo("tiny", Path("tiny.safetensors"), shipped=True)]
+    monkeypatch.setattr(finetune, "list_models", lambda: shipped)
+    with pytest.raises(DatasetError, match="name"):
+        finetune.check_name(name, overwrite=True)

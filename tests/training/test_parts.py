@@ -1,0 +1,216 @@
+"""Samples, clicks, losses and checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from napari_inter2former.evaluation.datasets import DatasetError, find_pairs
+from napari_inter2former.model import build_model
+from napari_inter2former.training.augmentation import augment
+from napari_inter2former.training.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    load_checkpoint,
+    save_checkpoint,
+)
+from napari_inter2former.training.clicks import draw_click
+from napari_inter2former.training.loop import Trainer, TrainingOptions, object_boxes
+from napari_inter2former.training.losses import mask_loss, pool_targets
+from napari_inter2former.training.pool import dataset_weights, make_dataset, read_pool
+from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop
+
+from ..model.conftest import SMALLEST
+from .conftest import draw_pair
+
+
+def test_labels_are_renumbered_and_objects_measured(pool: Path) -> None:
+    datasets, skipped = read_pool(pool, "train")
+    assert [d.name for d in datasets] == ["discs", "others"]
+    assert not skipped
+    image = datasets[0].images[0]
+    assert np.unique(image.labels).tolist() == [0, 1, 2, 3]  # the files hold 5, 6, 7
+    for label, (row, column, area) in enumerate(image.objects, start=1):
+        inside = image.labels == label
+        assert area == inside.sum()
+        assert inside[round(row), round(column)]
+    assert dataset_weights(datasets).sum() == pytest.approx(1)
+
+
+def test_unusable_pairs_are_named_and_left_out(pool: Path) -> None:
+    folder = pool / "discs" / "train"
+    (folder / "0001_image.png").write_bytes(b"no picture")
+    cv2.imwrite(str(folder / "0002_image.png"), np.zeros((50, 50), np.uint8))
+    cv2.imwrite(str(folder / "0002_label.png"), np.zeros((50, 50), np.uint8))
+    cv2.imwrite(str(folder / "0003_image.png"), np.zeros((50, 50), np.uint8))
+    cv2.imwrite(str(folder / "0003_label.png"), np.ones((50, 51), np.uint8))
+    dataset, skipped = make_dataset("discs", find_pairs(folder))
+    assert len(dataset.images) == 1
+    assert len(skipped) == 3
+    for name, line in zip(("0001_image", "0002_label", "0003_label"), skipped, strict=True):
+        assert name in line
+
+
+def test_a_dataset_without_objects_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a_image.png"), np.zeros((50, 50), np.uint8))
+    cv2.imwrite(str(tmp_path / "a_label.png"), np.zeros((50, 50), np.uint8))
+    with pytest.raises(DatasetError, match="nothing to train on"):
+        make_dataset("empty", find_pairs(tmp_path))
+
+
+def test_crops_keep_image_and_labels_together(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_inter2former.training.sampling.augment", lambda image, _: image)
+    image = read_pool(pool, "train")[0][0].images[0]
+    options = SamplingOptions(side=96, objects=3, smallest=12, largest=60, union=0)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        crop = draw_crop(image, options, rng)
+        if crop is None:
+            continue
+        pixels, targets, _ = crop
+        assert pixels.shape == (96, 96, 3)
+        assert targets.shape == (3, 96, 96)
+        for target in targets:
+            # Discs are brighter than everything else by far.
+            inner = cv2.erode(target.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            if inner.any():
+                assert pixels[inner].mean() > 0.6
+
+
+def test_batches_have_the_promised_shapes(pool: Path) -> None:
+    datasets, _ = read_pool(pool, "train")
+    options = SamplingOptions(side=64, crops=2, objects=3)
+    batch = next(batches(datasets, options, np.random.default_rng(0)))
+    assert batch.images.shape == (2, 64, 64, 3)
+    assert batch.targets.shape == (6, 64, 64)
+    assert batch.targets.flatten(1).any(1).all()
+    assert 0 <= batch.images.min() <= batch.images.max() <= 1
+
+
+def test_augmentation_stays_in_range_and_changes_something() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((40, 50, 3), dtype=np.float32)
+    results = [augment(image, rng) for _ in range(60)]
+    for result in results:
+        assert result.shape == image.shape
+        assert result.dtype == np.float32
+        assert 0 <= result.min() <= result.max() <= 1
+    assert sum(not np.array_equal(result, image) for result in results) > 40
+
+
+def test_clicks_fall_deep_inside_the_larger_error() -> None:
+    rng = np.random.default_rng(0)
+    target, predicted = np.zeros((2, 60, 60), bool)
+    target[10:50, 10:30] = True
+    predicted[10:50, 10:16] = True  # misses 40 x 14
+    predicted[20:24, 40:44] = True  # 4 x 4 too much
+    for _ in range(30):
+        click = draw_click(target, predicted, rng)
+        assert click is not None
+        row, column, positive = click
+        assert positive
+        assert target[row, column]
+        assert not predicted[row, column]
+        assert 19 <= column <= 26  # at least 7 / 1.7 pixels from both sides
+    predicted[10:50, 10:30] = True
+    click = draw_click(target, predicted, rng)
+    assert click is not None
+    assert not click[2]
+    assert draw_click(target, target, rng) is None
+
+
+def test_loss_is_smaller_for_better_masks_and_each_mask_counts_alone() -> None:
+    targets = torch.zeros(2, 32, 32, dtype=torch.bool)
+    targets[:, 8:20, 8:20] = True
+    right = torch.where(targets, 5.0, -5.0)
+    half = right.clone()
+    half[0, 8:14] = -5
+    assert (mask_loss(right, targets) < 0.1).all()
+    assert mask_loss(half, targets)[0] > 1
+    torch.testing.assert_close(mask_loss(half, targets)[1], mask_loss(right, targets)[1])
+
+
+def test_boxes_hold_the_object_where_it_fits() -> None:
+    targets = torch.zeros(1, 192, 192, dtype=torch.bool)
+    targets[0, 150:180, 20:60] = True
+    low = pool_targets(targets, 16)
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        (box,) = object_boxes(low, 8, rng)
+        assert (box.bottom - box.top, box.right - box.left) == (8, 8)
+        assert targets[0][box.slices(16)].sum() == targets.sum()
+    assert object_boxes(low, 0, rng)[0] == (0, 0, 12, 12)
+
+
+def test_a_step_learns_and_balances_experts(pool: Path) -> None:
+    datasets, _ = read_pool(pool, "train")
+    options = SamplingOptions(side=64, crops=2, objects=2)
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    trainer = Trainer(build_model(SMALLEST), TrainingOptions(learning_rate=3e-3, warm_up=5, box=0))
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    batch: Batch = next(batches(datasets, options, rng))
+    losses = [trainer.step(batch, 0, np.random.default_rng(1)).loss for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    after = trainer.model.state_dict()
+    assert any((after[k] != before[k]).any() for k in after if k.endswith("experts.bias"))
+    average = trainer.average.state_dict()
+    assert any((average[k] != after[k]).any() for k in after)
+
+
+def checkpoint() -> Checkpoint:
+    """Return a small checkpoint."""
+    weights = {"a": torch.arange(3.0)}
+    moments = {"a": {"exp_avg": torch.ones(3), "step": torch.tensor(4.0)}}
+    return Checkpoint(weights, {"a": torch.zeros(3)}, {}, moments, {"step": 4})
+
+
+def test_checkpoints_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint())
+    back = load_checkpoint(path)
+    assert back.progress == {"step": 4}
+    assert torch.equal(back.model["a"], torch.arange(3.0))
+    assert torch.equal(back.average["a"], torch.zeros(3))
+    assert torch.equal(back.optimizer["a"]["exp_avg"], torch.ones(3))
+    assert float(back.optimizer["a"]["step"]) == 4
+
+
+def test_a_failed_write_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint())
+    before = path.read_bytes()
+
+    def full_disk(tensors: object, file: Path, metadata: object) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_inter2former.training.checkpoint.save_file", full_disk)
+    with pytest.raises(CheckpointError, match="the last one is untouched"):
+        save_checkpoint(path, checkpoint())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint())
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(CheckpointError, match="can't be read as a checkpoint"):
+        load_checkpoint(path)
+    from napari_inter2former.weights import save_weights
+
+    save_weights(path, build_model(SMALLEST))
+    with pytest.raises(CheckpointError, match="no training checkpoint"):
+        load_checkpoint(path)
+
+
+def test_pool_with_one_image_more_is_found(pool: Path) -> None:
+    draw_pair(pool / "discs" / "train", "0007", 7)
+    assert len(read_pool(pool, "train")[0][0].images) == 3

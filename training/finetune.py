@@ -1,0 +1,211 @@
+"""Fine-tune a model on your own images and labels.
+
+Run ``python training/finetune.py --help``, or ``python -m napari_inter2former.training.finetune``.
+The new model is stored in your models folder and is listed by name in the widget, in
+``inter2former info`` and in scripts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.evaluation.datasets import DatasetError, Pair
+from napari_inter2former.training.loop import Trainer, TrainingOptions
+from napari_inter2former.training.pool import make_dataset
+from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
+from napari_inter2former.weights import list_models, load_model, save_weights, user_models_folder
+
+EXTENSIONS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp")
+LABEL_ENDINGS = ("_labels", "_label", "_masks", "_mask", "_seg", "")
+IMAGE_ENDINGS = ("_image", "_img", "")
+
+
+def match_files(images: Path, labels: Path) -> list[Pair]:
+    """Pair the images of one folder with the label maps of another, or of the same one.
+
+    An image and its labels share their name, apart from the endings ``_image`` or ``_img``, and
+    ``_label``, ``_labels``, ``_mask``, ``_masks`` (Cellpose) or ``_seg``.
+
+    Raises
+    ------
+    DatasetError
+        If a folder is missing, or no image has labels.
+    """
+    for folder in (images, labels):
+        if not folder.is_dir():
+            raise DatasetError(f"{folder}: there is no such folder.")
+    same = images.resolve() == labels.resolve()
+    endings = LABEL_ENDINGS[:-1] if same else LABEL_ENDINGS
+    by_key: dict[str, Path] = {}
+    for path in _pictures(labels):
+        ending = next((e for e in endings if path.stem.endswith(e)), None)
+        if ending is not None:
+            by_key.setdefault(path.stem.removesuffix(ending), path)
+    taken = set(by_key.values()) if same else set()
+    pairs = []
+    for path in _pictures(images):
+        if path in taken:
+            continue
+        ending = next(e for e in IMAGE_ENDINGS if path.stem.endswith(e))
+        key = path.stem.removesuffix(ending)
+        if key in by_key:
+            pairs.append(Pair(key, path, by_key[key]))
+    if not pairs:
+        raise DatasetError(
+            f"No image in {images} has labels in {labels}. An image and its labels share their "
+            "name, for example cells1.tif and cells1_labels.tif."
+        )
+    return pairs
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
+
+
+def check_name(name: str, overwrite: bool) -> Path:
+    """Return where a model of that name goes.
+
+    Raises
+    ------
+    DatasetError
+        If the name can't be a file's, belongs to a shipped model, or is taken.
+    """
+    if not re.fullmatch(r"[\w][\w.-]*", name):
+        raise DatasetError(
+            f"{name!r} can't be a model's name: use letters, digits, '-', '_' and '.'."
+        )
+    if any(info.shipped and info.name == name for info in list_models()):
+        raise DatasetError(f"{name!r} is the name of a model that came with the package.")
+    path = user_models_folder() / f"{name}.safetensors"
+    if path.exists() and not overwrite:
+        raise DatasetError(f"There is a model {name!r} already; --overwrite replaces it.")
+    return path
+
+
+def finetune(
+    pairs: Sequence[Pair],
+    name: str,
+    *,
+    weights: str = "tiny",
+    minutes: float = 30,
+    learning_rate: float = 2e-4,
+    overwrite: bool = False,
+    seed: int = 0,
+    device: str = "cpu",
+    sampling: SamplingOptions | None = None,
+) -> Path:
+    """Fine-tune a model and store it under a name.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Images and their labels, from `match_files`.
+    name : str
+        Name of the new model.
+    weights : str
+        Name or path of the model to start from.
+    minutes : float
+        How long to train.
+    learning_rate : float
+        Peak learning rate of AdamW.
+    overwrite : bool
+        Whether a model of that name may be replaced.
+    seed : int
+        Of the random choices.
+    device : str
+        Where to train, ``"cpu"`` or ``"cuda"``.
+    sampling : SamplingOptions, optional
+        How crops are drawn.
+
+    Returns
+    -------
+    Path
+        Of the new weights.
+
+    Raises
+    ------
+    DatasetError
+        If the name can't be used, or there is nothing to train on.
+    WeightsError
+        If the weights can't be read or written.
+    """
+    path = check_name(name, overwrite)
+    dataset, skipped = make_dataset(name, pairs)
+    for line in skipped:
+        print(f"left out: {line}", file=sys.stderr)
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    options = TrainingOptions(learning_rate=learning_rate, warm_up=20, average=0.99)
+    trainer = Trainer(load_model(weights).to(device), options)
+    source = prefetch(batches([dataset], sampling or SamplingOptions(), rng.spawn(1)[0]))
+    budget = minutes * 60
+    begun = time.monotonic()
+    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
+    with tqdm(total=budget, bar_format=form, desc=f"training {name}") as bar:
+        while (elapsed := time.monotonic() - begun) < budget:
+            result = trainer.step(next(source), elapsed / budget, rng)
+            bar.update(min(time.monotonic() - begun, budget) - bar.n)
+            bar.set_postfix_str(f"IoU {result.first_iou:.2f} -> {result.last_iou:.2f}")
+    training = {
+        "start": weights,
+        "images": len(dataset.images),
+        "objects": dataset.objects,
+        "steps": trainer.steps,
+        "hours": round(minutes / 60, 3),
+    }
+    return save_weights(path, trainer.average, {"training": training}, half=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    result = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    result.add_argument("--images", type=Path, required=True, help="folder of images")
+    result.add_argument("--labels", type=Path, help="folder of label maps (default: the images')")
+    result.add_argument("--name", required=True, help="name of the new model")
+    result.add_argument("--weights", default="tiny", help="model to start from (name or path)")
+    result.add_argument("--minutes", type=float, default=30, help="training time (default: 30)")
+    result.add_argument("--learning-rate", type=float, default=2e-4)
+    result.add_argument("--overwrite", action="store_true", help="replace a model of that name")
+    result.add_argument("--seed", type=int, default=0)
+    result.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return result
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line."""
+    options = parser().parse_args(arguments)
+    try:
+        pairs = match_files(options.images, options.labels or options.images)
+        print(f"{len(pairs)} images with labels")
+        path = finetune(
+            pairs,
+            options.name,
+            weights=options.weights,
+            minutes=options.minutes,
+            learning_rate=options.learning_rate,
+            overwrite=options.overwrite,
+            seed=options.seed,
+            device=options.device,
+        )
+    except Inter2FormerError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"The model {options.name!r} is stored as {path}. Choose it in the widget, or use it with\n"
+        f"  inter2former segment IMAGE CLICKS.csv --out labels.tif --model {options.name}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

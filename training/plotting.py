@@ -1,0 +1,43 @@
+"""A picture of the training log."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+
+def plot_log(log: Path) -> Path | None:
+    """Draw loss and IoU against time, beside a log file.
+
+    Parameters
+    ----------
+    log : Path
+        The CSV file that `train` writes.
+
+    Returns
+    -------
+    Path or None
+        Of the PNG file; None if there is nothing to draw yet, or Matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    if not log.exists():
+        return None
+    with log.open(newline="") as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    if not rows:
+        return None
+    hours = [row["hours"] for row in rows]
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(hours, [row["loss"] for row in rows])
+    left.set(xlabel="hours", ylabel="loss")
+    for column, label in (("iou_first", "first click"), ("iou_last", "last click")):
+        right.plot(hours, [row[column] for row in rows], label=label)
+    right.set(xlabel="hours", ylabel="IoU in training")
+    right.legend()
+    path = log.with_suffix(".png")
+    figure.savefig(path, dpi=100)
+    return path
