@@ -91,8 +91,6 @@ def test_docking_again_works(bench: Any, picture: Any) -> None:
     bench.viewer.window.remove_dock_widget(bench.widget)
     assert not bench.it.is_open
     bench.viewer.window.add_dock_widget(bench.widget)
-    bench.widget.show()
-    bench.qtbot.waitUntil(lambda: bench.it.is_open, timeout=5000)
     bench.idle()
     # The image's labels are remembered, and numbering goes on.
     assert bench.labels is labels

@@ -8,7 +8,7 @@ from typing import Any
 
 from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtGui import QKeyEvent, QShowEvent
+from qtpy.QtGui import QKeyEvent
 
 from napari_inter2former._qt._bridge import Bridge
 from napari_inter2former._qt._controller import Controller
@@ -91,17 +91,12 @@ class Inter2FormerWidget(Form):
         self._stop()
         super().closeEvent(event)
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Work again when a closed widget is docked again."""
-        self._docked = self._docked or self.parent() is not None
-        self._start()
-        super().showEvent(event)
-
     def event(self, event: QEvent) -> bool:
-        """Notice that the dock was closed: napari then takes the widget out of it."""
+        """Notice docking and undocking: to close a dock, napari takes the widget out of it."""
         if event.type() == QEvent.Type.ParentChange and hasattr(self, "controller"):
             if self.parent() is not None:
                 self._docked = True
+                self._start()
             elif self._docked:
                 self._docked = False
                 self._stop()
