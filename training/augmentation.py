@@ -27,7 +27,7 @@ def augment(image: Image, rng: np.random.Generator) -> Image:
     for change, probability in _CHANGES:
         if rng.random() < probability:
             image = change(image, rng)
-    return np.clip(image, 0, 1, dtype=np.float32)
+    return np.asarray(np.clip(image, 0, 1), np.float32)
 
 
 def grey(image: Image, rng: np.random.Generator) -> Image:
@@ -92,7 +92,7 @@ def jpeg(image: Image, rng: np.random.Generator) -> Image:
     pixels = (np.clip(image, 0, 1) * 255).astype(np.uint8)
     quality = int(rng.integers(20, 80))
     encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return cv2.imdecode(encoded, cv2.IMREAD_COLOR).astype(np.float32) / 255
+    return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.float32) / np.float32(255)
 
 
 _CHANGES = (

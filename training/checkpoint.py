@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     beside = path.with_suffix(".partial")
     try:
         save_file(contiguous, beside, metadata)
-        os.replace(beside, path)
+        beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise CheckpointError(
@@ -92,7 +92,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def optimizer_state(
-    optimizer: torch.optim.Optimizer, names: dict[Tensor, str]
+    optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
 ) -> dict[str, dict[str, Tensor]]:
     """Return an optimizer's state by parameter name."""
     return {
@@ -103,7 +103,7 @@ def optimizer_state(
 
 def restore_optimizer(
     optimizer: torch.optim.Optimizer,
-    parameters: dict[str, Tensor],
+    parameters: Mapping[str, Tensor],
     state: dict[str, dict[str, Tensor]],
 ) -> None:
     """Put a saved state back into an optimizer."""

@@ -17,7 +17,7 @@ DEPTH = 1.7
 def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return each pixel's distance to the outside of a region; the image's border is outside."""
     padded = cv2.copyMakeBorder(region.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    return np.asarray(cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1], np.float32)
 
 
 def draw_click(

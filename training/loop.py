@@ -20,6 +20,7 @@ from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.training.auxiliary import DenseHead, dense_loss, dense_targets
 from napari_inter2former.training.clicks import add_clicks, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
+from napari_inter2former.training.parallel import add_up, average_gradients
 from napari_inter2former.training.sampling import Batch
 
 AUXILIARY_WEIGHT = 1.0
@@ -121,7 +122,9 @@ class Trainer:
         device = next(self.model.parameters()).device
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate(progress)
-        clicks = min(int(rng.geometric(1 - self.options.further)), self.options.most_clicks)
+        # The same number in all processes, so that none waits for another.
+        shared = np.random.default_rng(self.steps)
+        clicks = min(int(shared.geometric(1 - self.options.further)), self.options.most_clicks)
         targets = batch.targets.to(device)
         features = self.model.encode_batch(batch.images.to(device))
         maps = self.auxiliary(features)
@@ -151,16 +154,18 @@ class Trainer:
         torch.autograd.backward(
             [auxiliary, features.tokens, *features.edges], [None, *(x.grad for x in leaves)]
         )
+        average_gradients(self.named_parameters.values())
         torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         for module in self.model.modules():
             if isinstance(module, HybridExperts):
+                add_up(module.counts)
                 module.balance()
         self.update_average()
         loss = float(torch.stack(losses).mean())
-        return StepResult(loss, float(auxiliary), float(ious[0]), float(ious[-1]), clicks)
+        return StepResult(loss, float(auxiliary.detach()), float(ious[0]), float(ious[-1]), clicks)
 
     @torch.no_grad()
     def update_average(self) -> None:

@@ -67,11 +67,15 @@ def card(
         "",
         "Inter2Former weights for interactive segmentation of microscopy images.",
         "",
-        f"- Preset `{config.name}`, {parameters / 1e6:.1f} million parameters, "
-        f"{path.stat().st_size / 2**20:.1f} MiB in half precision.",
+        (
+            f"- Preset `{config.name}`, {parameters / 1e6:.1f} million parameters, "
+            f"{path.stat().st_size / 2**20:.1f} MiB in half precision."
+        ),
         f"- Trained on {training['data']}",
-        f"- {training['hours']} hours on a two-core CPU, {training['steps']:,} steps, "
-        f"{training['masks']:,} masks with simulated clicks.",
+        (
+            f"- {training['hours']} hours on a two-core CPU, {training['steps']:,} steps, "
+            f"{training['masks']:,} masks with simulated clicks."
+        ),
         "- Images are normalised per channel by percentiles 1 to 99.8.",
         "- Licence: BSD-3-Clause.",
         f"- SHA-256 of the tensors: `{sha256}`",

@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -15,6 +16,8 @@ from torch import Tensor
 
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.pool import Dataset, TrainingImage, dataset_weights
+
+Crop: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]]
 
 MIN_VISIBLE = 48
 """Objects with fewer pixels inside a crop are not asked for."""
@@ -55,15 +58,18 @@ class Batch:
         float32 (B, H, W, 3) in [0, 1].
     targets : Tensor
         bool (B * K, H, W), the first crop's K objects, then the second's, and so on.
+    labels : Tensor
+        int32 (B, H, W), all objects of each crop.
     """
 
     images: Tensor
     targets: Tensor
+    labels: Tensor
 
 
 def draw_crop(
     image: TrainingImage, options: SamplingOptions, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]] | None:
+) -> Crop | None:
     """Draw one crop around one of an image's objects.
 
     Returns
@@ -91,7 +97,7 @@ def draw_crop(
     matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
 
     flags = cv2.WARP_INVERSE_MAP
-    source = image.pixels
+    source: NDArray[Any] = image.pixels
     if zoom < 0.7:  # averaging before sampling, against aliasing
         factor = min(1 / zoom, max(source.shape[:2]))
         shape = (max(round(source.shape[1] / factor), 1), max(round(source.shape[0] / factor), 1))
@@ -121,7 +127,7 @@ def draw_crop(
         if rng.random() < options.union:
             reach = cv2.dilate(target.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
             target |= np.isin(labels, np.unique(labels[reach & (labels > 0)]))
-    return augment(pixels.astype(np.float32) / 255, rng), targets, labels
+    return augment(np.asarray(pixels, np.float32) / np.float32(255), rng), targets, labels
 
 
 def batches(
@@ -130,10 +136,10 @@ def batches(
     """Draw batches without end: a dataset, one of its images, one of its objects."""
     weights = dataset_weights(datasets)
     while True:
-        crops = []
+        crops: list[Crop] = []
         while len(crops) < options.crops:
             dataset = datasets[rng.choice(len(datasets), p=weights)]
-            image = dataset.images[rng.integers(len(dataset.images))]
+            image = dataset.images[int(rng.integers(len(dataset.images)))]
             crop = draw_crop(image, options, rng)
             if crop is not None:
                 crops.append(crop)
@@ -153,7 +159,7 @@ def prefetch(source: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
         try:
             for batch in source:
                 ready.put(batch)
-        except Exception as error:  # handed to the consumer, which raises it
+        except Exception as error:  # noqa: BLE001 (handed to the consumer, which raises it)
             ready.put(error)
 
     threading.Thread(target=fill, daemon=True, name="batches").start()

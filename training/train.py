@@ -1,6 +1,8 @@
 """Train Inter2Former from scratch, or go on, on a pool of annotated images.
 
-Run ``python training/train.py --help``, or ``python -m napari_inter2former.training.train``.
+Run ``python training/train.py --help``, or ``python -m napari_inter2former.training.train``. On
+several GPUs, or one process per CPU core, which is faster than threads:
+``torchrun --nproc-per-node 2 training/train.py --threads 1 ...``.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from napari_inter2former.training.checkpoint import (
     save_checkpoint,
 )
 from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
+from napari_inter2former.training.parallel import agree, start_processes
 from napari_inter2former.training.plotting import plot_log
 from napari_inter2former.training.pool import read_pool
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
@@ -79,6 +82,7 @@ class Run:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments = arguments
+        self.rank, self.processes = start_processes(arguments.device)
         self.out: Path = arguments.out
         self.out.mkdir(parents=True, exist_ok=True)
         self.path = self.out / "checkpoint.safetensors"
@@ -86,6 +90,7 @@ class Run:
         self.seconds = 0.0
         self.masks = 0
         saved = load_checkpoint(self.path) if self.path.exists() else None
+        torch.manual_seed(arguments.seed)  # the same in all processes
         if saved is not None:
             config = ModelConfig.from_dict(saved.progress["config"])
             if config.name != arguments.preset:
@@ -100,7 +105,6 @@ class Run:
 
             model = load_model(arguments.start)
         else:
-            torch.manual_seed(arguments.seed)
             model = build_model(arguments.preset)
         training = pick(TrainingOptions, arguments)
         assert isinstance(training, TrainingOptions)
@@ -116,7 +120,9 @@ class Run:
             self.masks = saved.progress["masks"]
 
     def save(self) -> None:
-        """Write the checkpoint."""
+        """Write the checkpoint; the first process does."""
+        if self.rank:
+            return
         model = self.trainer.model
         names = {parameter: name for name, parameter in self.trainer.named_parameters.items()}
         progress = {
@@ -147,6 +153,12 @@ class Run:
             writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
         print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
 
+    def goes_on(self, stopped: bool) -> bool:
+        """Return whether to take another step; the first process decides for all."""
+        state = agree(torch.tensor([self.seconds, stopped], dtype=torch.float64))
+        self.seconds = float(state[0])
+        return self.seconds < self.arguments.hours * 3600 and not bool(state[1])
+
     def train(self) -> None:
         """Train until the time is used up or a signal asks to stop."""
         arguments = self.arguments
@@ -154,9 +166,9 @@ class Run:
         sampling = pick(SamplingOptions, arguments)
         assert isinstance(sampling, SamplingOptions)
         # Another stream of samples after every resumption.
-        rng = np.random.default_rng([arguments.seed, self.trainer.steps])
+        rng = np.random.default_rng([arguments.seed, self.trainer.steps, self.rank])
         datasets, skipped = read_pool(arguments.data, "train")
-        for line in skipped:
+        for line in skipped if self.rank == 0 else ():
             print(f"left out: {line}", file=sys.stderr)
         source = prefetch(batches(datasets, sampling, rng.spawn(1)[0]))
         stopped = []
@@ -164,17 +176,17 @@ class Run:
             signal.signal(number, lambda *_: stopped.append(True))
         recent: deque[tuple[float, ...]] = deque(maxlen=arguments.log_steps)
         saved = time.monotonic()
-        while self.seconds < budget and not stopped:
+        while self.goes_on(bool(stopped)):
             begun = time.monotonic()
             result = self.trainer.step(next(source), self.seconds / budget, rng)
             elapsed = min(time.monotonic() - begun, LONGEST_STEP)
             self.seconds += elapsed
-            masks = sampling.crops * sampling.objects * result.clicks
+            masks = sampling.crops * sampling.objects * result.clicks * self.processes
             self.masks += masks
             recent.append(
                 (result.loss, result.auxiliary, result.first_iou, result.last_iou, masks, elapsed)
             )
-            if self.trainer.steps % arguments.log_steps == 0:
+            if self.trainer.steps % arguments.log_steps == 0 and self.rank == 0:
                 *means, count, seconds = map(mean, zip(*recent, strict=True))
                 rate = self.trainer.rate(self.seconds / budget)
                 hours = self.seconds / 3600

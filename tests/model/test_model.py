@@ -11,8 +11,8 @@ import torch.nn.functional as F
 
 from napari_inter2former.model import PRESETS, Inter2Former, ModelConfig, build_model
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.training.losses import mask_loss
 from napari_inter2former.training.loop import intersection_over_union
+from napari_inter2former.training.losses import mask_loss
 
 from .conftest import randomized
 

@@ -160,9 +160,7 @@ def test_dynamic_attention_equals_its_plain_twin(
     layer = attention(mode, config)
     tokens, edge = torch.randn(20 * 7, config.dim), torch.rand(20 * 7) < share
     plain, _ = layer(tokens[None], edge[None], (20, 7))
-    torch.testing.assert_close(
-        layer.dynamic(tokens, edge, (20, 7)), plain[0], rtol=1e-5, atol=1e-5
-    )
+    torch.testing.assert_close(layer.dynamic(tokens, edge, (20, 7)), plain[0], rtol=1e-5, atol=1e-5)
 
 
 def test_rotary_attention_depends_on_offsets_only() -> None:

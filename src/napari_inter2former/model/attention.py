@@ -134,7 +134,7 @@ def codebook_attention(query: Tensor, codebook: Tensor, codes: Tensor, value: Te
     counts = counts[:, used].to(value.dtype)
     logits = query @ codebook[:, used].transpose(1, 2) * dim**-0.5
     logits = logits.masked_fill(counts[:, None] == 0, -torch.inf)
-    weights = (logits - logits.amax(-1, keepdim=True)).exp()
+    weights: Tensor = (logits - logits.amax(-1, keepdim=True)).exp()
     total = (weights * counts[:, None]).sum(-1, keepdim=True)
     return weights @ sums.view(heads, size, dim)[:, used] / total
 
@@ -229,4 +229,5 @@ class HybridAttention(nn.Module):
             y[:, others] = codebook_attention(
                 query[:, others], self.quantizer.codebook(), self.quantizer.codes(key), value
             )
-        return self.project(y.transpose(0, 1).flatten(1))
+        update: Tensor = self.project(y.transpose(0, 1).flatten(1))
+        return update

@@ -52,7 +52,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform (B, H, W, channels)."""
         y = self.convs[0](F.relu(self.norms[0](x)))
-        return x + self.convs[1](F.relu(self.norms[1](y)))
+        z: Tensor = x + self.convs[1](F.relu(self.norms[1](y)))
+        return z
 
 
 class CannyNet(nn.Module):
@@ -66,10 +67,11 @@ class CannyNet(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(ResidualBlock(c), ResidualBlock(c)) for c in channels
         )
-        self.laterals = nn.ModuleList(nn.Linear(c, c) for c in channels)
-        for lateral in self.laterals:
+        laterals = [nn.Linear(c, c) for c in channels]
+        for lateral in laterals:
             nn.init.zeros_(lateral.weight)
             nn.init.zeros_(lateral.bias)
+        self.laterals = nn.ModuleList(laterals)
 
     def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
         """Return edge features at strides 8, 4, 2, 1 of images (B, H, W, 3) in [0, 1]."""
@@ -94,6 +96,4 @@ class StemEdges(nn.Module):
 
     def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
         """Return edge features at strides 8, 4, 2, 1 from the stem's at 1, 2, 4, 8."""
-        return [
-            lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)
-        ][::-1]
+        return [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)][::-1]

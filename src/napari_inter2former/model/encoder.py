@@ -39,7 +39,8 @@ class ResidualConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Transform (B, H, W, channels)."""
-        return x + self.conv(F.silu(self.norm(x)))
+        y: Tensor = x + self.conv(F.silu(self.norm(x)))
+        return y
 
 
 class ConvStem(nn.Module):
@@ -87,8 +88,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Transform tokens of shape (B, h, w, encoder_dim)."""
         x = x + self.project(self.attend(self.norm1(x)))
-        x = x + self.mlp(self.norm2(x))
-        return x
+        y: Tensor = x + self.mlp(self.norm2(x))
+        return y
 
     def attend(self, x: Tensor) -> Tensor:
         """Return windowed self-attention of (B, h, w, C), without the output projection."""

@@ -226,6 +226,7 @@ class Inter2Former(nn.Module):
             edge[box.slices()] = edge_tokens(part[None], patch)[0]
         x, edge = x.view(-1, dim), edge.flatten()
         for layer in self.layers:
+            assert isinstance(layer, DecoderLayer)
             x = layer.dynamic(x, edge, (h, w))
         x = x.view(h, w, dim)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -48,9 +49,7 @@ class PromptEmbedding(nn.Module):
         with torch.no_grad():
             self.embed.weight.copy_(torch.eye(len(Label)))
         channels = (len(Label), *config.prompt_channels, config.dim)
-        self.convs = nn.ModuleList(
-            Conv(a, b, 3, 2, padding=1) for a, b in zip(channels, channels[1:], strict=False)
-        )
+        self.convs = nn.ModuleList(Conv(a, b, 3, 2, padding=1) for a, b in pairwise(channels))
 
     def forward(self, reference: Tensor) -> list[Tensor]:
         """Embed whole reference masks (the plain twin of `dynamic`).
@@ -71,6 +70,7 @@ class PromptEmbedding(nn.Module):
         labels = torch.arange(len(Label), device=reference.device, dtype=torch.uint8)
         x = (x[..., None] == labels).to(self.embed.weight.dtype)
         first, *others = self.convs
+        assert isinstance(first, Conv)
         # Embedding, then convolution, as one convolution of the one-hot labels.
         weight = torch.einsum("oeyx,le->olyx", first.weight, self.embed.weight)
         x = F.conv2d(x.permute(0, 3, 1, 2), weight, first.bias, stride=2, padding=1)

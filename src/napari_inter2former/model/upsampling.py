@@ -83,10 +83,11 @@ class LocalUpsampling(nn.Module):
         """
         x = tokens
         for i, (norm, conv, edge) in enumerate(zip(self.norms, self.convs, edges, strict=True)):
+            assert isinstance(conv, Conv)
             x = upsampled_convolution(norm(x), conv.weight)
             if i < len(self.prompt_convs):
                 x = x + self.prompt_convs[i](prompts[i])
-            x = (x.unflatten(0, (len(edge), -1)) + edge[:, None]).flatten(0, 1)
+            x = (x.reshape(len(edge), -1, *x.shape[1:]) + edge[:, None]).flatten(0, 1)
             if i < len(self.convs) - 1:
                 x = F.silu(x)
         return x[..., 0]
@@ -120,9 +121,7 @@ def object_box(low_resolution: Tensor) -> TokenBox:
     return TokenBox(top, left, bottom, right)
 
 
-def paste(
-    background: Tensor, part: Tensor, box: TokenBox, region: TokenBox, scale: int
-) -> Tensor:
+def paste(background: Tensor, part: Tensor, box: TokenBox, region: TokenBox, scale: int) -> Tensor:
     """Return a region's features: those of a box where it reaches, background elsewhere.
 
     Parameters
@@ -166,4 +165,3 @@ def with_margin(box: TokenBox, height: int, width: int) -> TokenBox:
 def crop_margin(logits: Tensor, box: TokenBox, region: TokenBox, patch: int) -> Tensor:
     """Cut the logits of `region` back to `box`."""
     return logits[_inside(box, region).slices(patch)]
-
