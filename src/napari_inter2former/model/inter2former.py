@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -32,11 +32,14 @@ class ImageFeatures:
         Edge terms (B, H / s, W / s, C) of the upsampling at strides s = 8, 4, 2, 1.
     shape : tuple of int
         Height and width of the image in pixels, before padding to whole tokens.
+    background : list of Tensor
+        The prompt embedding of possible background at strides 2, 4, 8, 16; for inference.
     """
 
     tokens: Tensor
     edges: list[Tensor]
     shape: tuple[int, int]
+    background: list[Tensor] = field(default_factory=list)
 
     @property
     def nbytes(self) -> int:
@@ -184,7 +187,8 @@ class Inter2Former(nn.Module):
         padding = (0, -width % patch, 0, -height % patch)
         padded = F.pad(image, padding, mode="replicate").permute(0, 2, 3, 1).contiguous()
         features = self.encode_batch(padded)
-        return ImageFeatures(features.tokens, features.edges, (height, width))
+        background = self.prompt.background()
+        return ImageFeatures(features.tokens, features.edges, (height, width), background)
 
     @torch.inference_mode()
     def decode(self, features: ImageFeatures, reference: Tensor) -> Decoded:
@@ -215,7 +219,7 @@ class Inter2Former(nn.Module):
         padding = (0, w * patch - width, 0, h * patch - height)
         reference = F.pad(reference, padding, value=int(Label.POSSIBLE_BACKGROUND))
         box = prompt_box(reference, patch) if config.dpe else whole
-        background = self.prompt.background()
+        background = features.background
         edge = torch.zeros(h, w, dtype=torch.bool)
         x = features.tokens[0] + background[-1]
         fine: Sequence[Tensor] = [v.expand(0, 0, -1) for v in background[:-1]]
