@@ -168,6 +168,7 @@ SMALL = ModelConfig(
 TINY = replace(
     SMALL,
     name="tiny",
+    window=256,
     stem_channels=(8, 16, 48, 96),
     encoder_dim=192,
     encoder_heads=6,

@@ -39,7 +39,7 @@ START_SIDE = 512
 """A first click starts with a zoom of 4 at most, and encodes no enlarged image above this side."""
 SMALL_SIZE = 32.0
 """Objects below this size (square root of the area, input pixels) are drawn at a higher zoom."""
-LARGE_SIZE = 200.0
+LARGE_SIZE = 140.0
 LARGE_SHARE = 0.6
 """Objects above this size, or this share of the window's side, are drawn at a lower zoom."""
 SNAP_PARTS = 4
@@ -238,8 +238,8 @@ def _whole_image_exponent(shape: Shape, side: int) -> int:
 
 
 def _small(side: int) -> float:
-    # A sixteenth for small windows, so that a zoom chosen for a large object isn't undone.
-    return min(SMALL_SIZE, side / 16)
+    # An eighth for small windows, so that a zoom chosen for a large object isn't undone.
+    return min(SMALL_SIZE, side / 8)
 
 
 def _large(side: int) -> float:
