@@ -10,7 +10,7 @@ COMMITMENT_WEIGHT = 0.25
 
 
 def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Normalised focal loss, half a cross-entropy, half a Dice loss.
+    """Half a normalised focal loss, a cross-entropy and a Dice loss.
 
     The normalised focal loss (RITM, gamma 2) keeps the focal loss's weights but lets them sum to
     one per mask, so that the gradient doesn't fade as masks get better. The cross-entropy
@@ -39,7 +39,7 @@ def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
     focal = (weight * entropy).sum(1)
     overlap = 2 * (probability * truth).sum(1) + 1
     dice = 1 - overlap / (probability.sum(1) + truth.sum(1) + 1)
-    return focal + 0.5 * entropy.mean(1) + 0.5 * dice
+    return 0.5 * focal + entropy.mean(1) + dice
 
 
 def pool_targets(targets: Tensor, patch: int) -> Tensor:
