@@ -226,7 +226,13 @@ def test_another_image_gets_its_own_labels(bench: Any, picture: Any) -> None:
     bench.keep(20, 30)
     labels = bench.labels
     bench.click(40, 50)
+    own = (bench.points, bench.preview)
     bench.it.choose_image(second)
+    # Layers that fit are used again, emptied.
+    assert (bench.points, bench.preview) == own
+    assert len(bench.points.data) == 0
+    assert not np.asarray(bench.preview.data).any()
+    assert list(bench.viewer.layers)[-2:] == [bench.preview, bench.points]
     assert "unfinished object was discarded" in bench.said
     bench.idle()
     bench.keep(45, 60)

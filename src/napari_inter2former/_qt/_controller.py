@@ -104,19 +104,21 @@ class Controller(Annotator):
         With a `channel_axis`, all channels along it are used together.
         """
         scene = self.scene
-        if image is scene.image and channel_axis == self.channel_axis and scene.clicks:
+        same = image is scene.image and channel_axis == self.channel_axis
+        if same and image is not None and scene.clicks is not None:
             return
         unfinished = bool(self.session.state.clicks)
         self._leave_image()
-        scene.remove_own_layers()
         scene.image, self.channel_axis = image, channel_axis
         if image is None:
+            scene.remove_own_layers()
             self.refresh()
             return
         self._connections.add(image, image.events, "data " + TRANSFORM, self._on_image_changed)
         try:
             scene.layout = _places.layout_of(image, channel_axis)
         except ImageError as error:
+            scene.remove_own_layers()
             self.status.error(str(error))
             self.refresh()
             return
@@ -291,12 +293,13 @@ class Controller(Annotator):
     # ---- layers ----------------------------------------------------------------------------------
 
     def _add_own_layers(self) -> None:
-        self.scene.add_own_layers(self)
+        new = self.scene.add_own_layers(self)
         clicks = self.scene.clicks
         assert clicks is not None
-        events = clicks.layer.events
-        self._connections.add(clicks.layer, events, "data features", self._on_points)
-        self._connections.add(clicks.layer, events, "mode", self._on_shown)
+        if new:
+            events = clicks.layer.events
+            self._connections.add(clicks.layer, events, "data features", self._on_points)
+            self._connections.add(clicks.layer, events, "mode", self._on_shown)
         self.scene.show(self.session.state)
         self.scene.activate()
 
@@ -311,6 +314,7 @@ class Controller(Annotator):
         scene.image = scene.layout = self.channel_axis = None
         self._accept_waits = False
         self.session.clear()
+        scene.show(self.session.state)
         self._use_labels(None)
         if self.link is not None:
             self.link.forget()

@@ -28,26 +28,22 @@ TRANSFORM = "scale translate rotate shear affine"
 
 def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
     """Keyword arguments that put a layer on the annotation axes exactly over the image."""
-    rotate, shear = np.asarray(image.rotate), np.asarray(image.shear)
+    drop = int(layout.drops_channel)
+    rotate, shear = np.asarray(image.rotate)[drop:, drop:], np.asarray(image.shear)
     found: dict[str, Any] = {
-        "scale": np.array(image.scale, dtype=float),
-        "translate": np.array(image.translate, dtype=float),
+        "scale": np.array(image.scale, dtype=float)[drop:],
+        "translate": np.array(image.translate, dtype=float)[drop:],
+        "rotate": rotate,
+        "shear": shear[drop:, drop:] if shear.ndim == 2 else np.eye(len(rotate)),
+        "affine": image.affine.affine_matrix[drop:, drop:],
     }
-    plain = np.allclose(rotate, np.eye(len(rotate))) and not np.any(np.triu(shear, 1))
-    plain = plain and np.allclose(image.affine.affine_matrix, np.eye(image.ndim + 1))
-    if layout.drops_channel:
-        # Oblique views of channel stacks have no counterpart with one axis less.
-        found = {name: value[1:] for name, value in found.items()}
-    else:
-        if not plain:
-            found |= {"rotate": rotate, "shear": shear, "affine": image.affine.affine_matrix}
-        if layout.channel_axis is not None:
-            # One slice as thick as all channels together, so that it shows on each of them.
-            axis, count = layout.channel_axis, layout.shape[layout.channel_axis]
-            found["translate"][axis] += found["scale"][axis] * (count - 1) / 2
-            found["scale"][axis] *= count
+    if layout.channel_axis is not None and not drop:
+        # One slice as thick as all channels together, so that it shows on each of them.
+        axis, count = layout.channel_axis, layout.shape[layout.channel_axis]
+        found["translate"][axis] += found["scale"][axis] * (count - 1) / 2
+        found["scale"][axis] *= count
     if hasattr(image, "units"):
-        found["units"] = image.units[int(layout.drops_channel) :]
+        found["units"] = image.units[drop:]
     return found
 
 
@@ -192,6 +188,12 @@ class PreviewLayer:
                 setattr(self.layer, name, value)
         linear = self.layer.data_to_world(corner)
         self.layer.translate = self.layer.affine.inverse(np.asarray(linear))
+
+    def follow(self, image: Image, layout: StackLayout) -> None:
+        """Get ready for another image."""
+        self._layout = layout
+        self.clear()
+        self.place(image, np.zeros(layout.ndim))
 
     def clear(self) -> None:
         """Show nothing."""

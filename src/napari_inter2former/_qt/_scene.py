@@ -98,19 +98,41 @@ class Scene:
 
     # ---- own layers ------------------------------------------------------------------------------
 
-    def add_own_layers(self, actions: Any) -> None:
-        """Make the clicks and preview layers above everything; `actions` gets the keys."""
+    def add_own_layers(self, actions: Any) -> bool:
+        """Put the clicks and preview layers above the image; `actions` gets the keys.
+
+        Layers that fit are used again, and others removed after their successors are there:
+        vispy can crash when the last layer of a kind goes and others are drawn later
+        (napari issues 6472 and 8471).
+
+        Returns
+        -------
+        bool
+            Whether the layers are new.
+        """
         assert self.image is not None
         assert self.layout is not None
-        self.remove_own_layers()
+        layers = self.viewer.layers
+        clicks, preview = self.clicks, self.preview
+        if clicks is not None and preview is not None and clicks.layer.ndim == self.layout.ndim:
+            clicks.follow(self.image, self.layout)
+            preview.follow(self.image, self.layout)
+            for own in (preview, clicks):
+                layers.move(layers.index(own.layer), len(layers))
+            return False
         self.preview = PreviewLayer(self.image, self.layout)
         self.clicks = ClicksLayer(self.image, self.layout, actions)
         self.viewer.add_layer(self.preview.layer)
         self.viewer.add_layer(self.clicks.layer)
+        self._remove(clicks, preview)
+        return True
 
     def remove_own_layers(self) -> None:
         """Remove them from the viewer, if they are there."""
         clicks, preview, self.clicks, self.preview = self.clicks, self.preview, None, None
+        self._remove(clicks, preview)
+
+    def _remove(self, clicks: ClicksLayer | None, preview: PreviewLayer | None) -> None:
         if clicks is not None:
             clicks.release()
         for own in (clicks, preview):
@@ -150,11 +172,11 @@ class Scene:
 
     def show_mask(self, state: State, picture: Any = None) -> None:
         """Show the mask, from its picture if there is one; an unknown mask changes nothing."""
-        if self.preview is None or self.image is None:
+        if self.preview is None:
             return
         if not state.clicks or state.plane is None:
             self.preview.clear()
-        elif state.mask is not None:
+        elif state.mask is not None and self.image is not None:
             if picture is None:
                 picture = mask_picture(np.asarray(state.mask.data))
             if picture.size:

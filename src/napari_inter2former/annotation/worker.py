@@ -367,4 +367,4 @@ def _map_libraries() -> None:
     suffix = ".dylib" if sys.platform == "darwin" else ".so"
     folder = Path(spec.submodule_search_locations[0]) / "lib"
     for name in ("libtorch_cpu", "libtorch_python"):
-        dlopen(str(folder / f"{name}{suffix}").encode(), os.RTLD_NOW | os.RTLD_GLOBAL)
+        dlopen(str(folder / f"{name}{suffix}").encode(), os.RTLD_NOW | os.RTLD_LOCAL)

@@ -1,0 +1,267 @@
+"""A real window: real mouse events on the canvas, real keys, and a loop that is never held."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+pytestmark = pytest.mark.qt
+
+LIMIT_MS = 50
+
+
+class Hand:
+    """A mouse and a keyboard on the canvas of a viewer."""
+
+    def __init__(self, viewer: Any, qtbot: Any) -> None:
+        self.viewer, self.qtbot = viewer, qtbot
+        window = viewer.window._qt_window
+        self.canvas = next(
+            widget
+            for widget in QApplication.allWidgets()
+            if type(widget).__name__ == "CanvasBackendDesktop" and widget.window() is window
+        )
+        self.canvas.setFocus()
+
+    def at(self, row: float, column: float) -> QPoint:
+        """Pixel of the canvas over a world position, from the camera alone."""
+        from napari_inter2former._qt._places import camera_of
+
+        camera = camera_of(self.viewer)
+        r = (row - camera.center[-2]) * camera.zoom + self.canvas.height() / 2
+        c = (column - camera.center[-1]) * camera.zoom + self.canvas.width() / 2
+        return QPoint(round(c), round(r))
+
+    def click(self, row: float, column: float, button: str = "left", shift: bool = False) -> None:
+        which = Qt.MouseButton.LeftButton if button == "left" else Qt.MouseButton.RightButton
+        keys = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
+        place = self.at(row, column)
+        QTest.mouseMove(self.canvas, place)
+        QTest.mousePress(self.canvas, which, keys, place)
+        self.qtbot.wait(10)
+        QTest.mouseRelease(self.canvas, which, keys, place)
+        self.qtbot.wait(10)
+
+    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
+        QTest.mousePress(self.canvas, left, none, self.at(*start))
+        for i in range(1, 6):
+            where = [a + (b - a) * i / 5 for a, b in zip(start, stop, strict=True)]
+            QTest.mouseMove(self.canvas, self.at(*where))
+            self.qtbot.wait(10)
+        QTest.mouseRelease(self.canvas, left, none, self.at(*stop))
+        self.qtbot.wait(10)
+
+    def key(self, key: Any, *modifiers: Any) -> None:
+        held = Qt.KeyboardModifier.NoModifier
+        for modifier in modifiers:
+            held |= modifier
+        QTest.keyClick(self.canvas, key, held)
+        self.qtbot.wait(10)
+
+
+@pytest.fixture
+def window(bench: Any, make_napari_viewer: Any, qtbot: Any) -> Any:
+    """Hold a bench on a viewer that is shown, with its hand."""
+    bench.viewer = make_napari_viewer(show=True)
+    bench.viewer.window._qt_window.resize(1200, 800)
+    return bench
+
+
+def start(bench: Any, image: Any, **options: Any) -> Hand:
+    bench.viewer.add_image(image, **options)
+    bench.open()
+    QApplication.setActiveWindow(bench.viewer.window._qt_window)
+    bench.qtbot.wait(200)
+    bench.viewer.reset_view()
+    bench.qtbot.wait(100)
+    return Hand(bench.viewer, bench.qtbot)
+
+
+def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
+    bench = window
+    hand = start(bench, picture)
+    hand.click(20, 30)
+    bench.idle()
+    (click,) = bench.clicks
+    assert abs(click.row - 20) < 0.5
+    assert abs(click.column - 30) < 0.5
+    assert click.positive
+    assert (np.asarray(bench.preview.data) > 0).sum() > 100
+    # The mask is really on the screen: cyan where the image is grey.
+    bench.qtbot.wait(100)
+    shot = bench.viewer.screenshot(canvas_only=True, flash=False)
+    cyan = (shot[..., 2].astype(int) - shot[..., 0]) > 40
+    assert cyan.any()
+
+    hand.click(24, 30, button="right")
+    bench.idle()
+    hand.click(16, 30, shift=True)
+    bench.idle()
+    assert [c.positive for c in bench.clicks] == [True, False, False]
+
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    hand.key(Qt.Key.Key_Z, control)
+    hand.key(Qt.Key.Key_Z, control)
+    assert len(bench.clicks) == len(bench.points.data) == 1
+    hand.key(Qt.Key.Key_Z, control, shift)
+    assert len(bench.clicks) == 2
+    bench.idle()
+
+    hand.key(Qt.Key.Key_Return)
+    assert bench.clicks == ()
+    kept = bench.labels.data == 1
+    assert kept.any()
+
+    hand.click(45, 60)
+    bench.idle()
+    hand.key(Qt.Key.Key_Escape)
+    assert bench.clicks == ()
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+
+    hand.key(Qt.Key.Key_Z, control)  # the discarded click is back
+    hand.key(Qt.Key.Key_Z, control)  # and gone
+    hand.key(Qt.Key.Key_Z, control)  # the object is open again
+    assert not bench.labels.data.any()
+    assert len(bench.clicks) == 2
+    hand.key(Qt.Key.Key_Return)
+    np.testing.assert_array_equal(bench.labels.data == 2, kept)
+
+    QTest.keyPress(hand.canvas, Qt.Key.Key_H)
+    bench.qtbot.wait(20)
+    assert not bench.labels.visible
+    QTest.keyRelease(hand.canvas, Qt.Key.Key_H)
+    bench.qtbot.wait(20)
+    assert bench.labels.visible
+
+    QTest.mouseMove(hand.canvas, hand.at(20, 30))
+    bench.qtbot.wait(20)
+    hand.key(Qt.Key.Key_G)
+    assert len(bench.clicks) == 2
+    hand.key(Qt.Key.Key_Escape)
+    assert (bench.labels.data == 2).sum() == kept.sum()
+
+
+def test_keys_work_after_a_button_and_in_the_dock(window: Any, picture: Any) -> None:
+    bench = window
+    hand = start(bench, picture)
+    hand.click(20, 30)
+    bench.idle()
+    accept = bench.widget.buttons["accept"]
+    QTest.mouseClick(accept, Qt.MouseButton.LeftButton)
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+    hand.click(45, 60)
+    bench.idle()
+    QTest.keyClick(bench.widget, Qt.Key.Key_Return)
+    assert set(np.unique(bench.labels.data)) == {0, 1, 2}
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    QTest.keyClick(bench.widget, Qt.Key.Key_Z, control)
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+    QTest.keyClick(bench.widget, Qt.Key.Key_Z, control | shift)
+    assert set(np.unique(bench.labels.data)) == {0, 1, 2}
+
+
+def test_points_are_moved_and_deleted_with_naparis_own_tools(window: Any, picture: Any) -> None:
+    bench = window
+    hand = start(bench, picture)
+    hand.click(20, 30)
+    hand.click(40, 30)
+    bench.idle()
+    bench.points.mode = "select"
+    assert not bench.widget.go_on.isHidden()
+    hand.click(20, 30)
+    hand.drag((20, 30), (25, 50))
+    bench.idle()
+    assert abs(bench.clicks[0].row - 25) < 1
+    assert abs(bench.clicks[0].column - 50) < 1
+    hand.key(Qt.Key.Key_Delete)
+    bench.idle()
+    assert len(bench.clicks) == 1
+    bench.widget.go_on.click()
+    hand.click(10, 10)
+    bench.idle()
+    assert len(bench.clicks) == 2
+
+
+def test_scaled_and_moved_image(window: Any, picture: Any) -> None:
+    bench = window
+    hand = start(bench, picture, scale=(0.5, 0.25), translate=(100, -7))
+    hand.click(100 + 20 * 0.5, -7 + 30 * 0.25)
+    bench.idle()
+    assert abs(bench.clicks[0].row - 20) < 0.5
+    assert abs(bench.clicks[0].column - 30) < 0.5
+
+
+class Watch:
+    """The longest time between two ticks of a timer in this very event loop."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._last = time.perf_counter()
+        self.timer = QTimer()
+        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
+        self.timer.timeout.connect(self.tick)
+        self.timer.start(1)
+
+    def tick(self) -> None:
+        now = time.perf_counter()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+
+    def stop(self) -> float:
+        self.timer.stop()
+        return 1000 * self.longest
+
+
+def test_the_event_loop_is_never_held_while_encoding(
+    window: Any, monkeypatch: pytest.MonkeyPatch, record_property: Any, capsys: Any
+) -> None:
+    """The real network on a real image; the number is printed.
+
+    A machine that is busy with other work takes the processor away from this loop as well, so the
+    best of a few attempts counts: work of our own in the loop would show in every one.
+    """
+    from napari_inter2former.model import build_model
+    from napari_inter2former.predictor import Predictor
+
+    bench = window
+    monkeypatch.setattr(
+        "napari_inter2former._qt._dock.make_predictor", lambda _: Predictor(build_model("tiny"))
+    )
+    from napari_inter2former._qt import _dock
+
+    rng = np.random.default_rng(0)
+    bench.viewer.add_image(rng.integers(0, 255, (2048, 2048)).astype(np.uint8))
+    bench.widget = _dock.Inter2FormerWidget(bench.viewer, _dock.make_predictor, lambda: ["tiny"])
+    bench.viewer.window.add_dock_widget(bench.widget)
+    bench.qtbot.waitUntil(lambda: bench.it.link.model_ready, timeout=60_000)
+    bench.idle()
+    bench.qtbot.wait(300)
+    link, plane = bench.it.link, bench.it.scene.plane()
+    held, idle, encoded = [], [], []
+    for i in range(8):
+        watch = Watch()
+        bench.qtbot.wait(300)
+        idle.append(watch.stop())
+        link.encode_seconds = None
+        watch = Watch()
+        # As when the view has moved to another part of the image.
+        link.look_at(plane, (250 + 500 * (i // 4), 250 + 500 * (i % 4)))
+        bench.qtbot.waitUntil(lambda: link.encode_seconds is not None, timeout=60_000)
+        held.append(watch.stop())
+        encoded.append(link.encode_seconds)
+        bench.idle()
+        if held[-1] <= LIMIT_MS:
+            break
+    record_property("longest_hold_ms", min(held))
+    with capsys.disabled():
+        found = zip(held, encoded, idle, strict=True)
+        words = ", ".join(f"{h:.0f} ms in {s:.2f} s (idle: {i:.0f} ms)" for h, s, i in found)
+        print(f"\nlongest hold of the event loop while encoding: {words}")
+    assert min(held) <= LIMIT_MS
