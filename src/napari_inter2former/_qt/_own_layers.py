@@ -29,12 +29,16 @@ TRANSFORM = "scale translate rotate shear affine"
 def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
     """Keyword arguments that put a layer on the annotation axes exactly over the image."""
     drop = int(layout.drops_channel)
-    rotate, shear = np.asarray(image.rotate)[drop:, drop:], np.asarray(image.shear)
+    shear = np.asarray(image.shear)
+    if shear.ndim == 1:
+        # The values above the diagonal of a matrix.
+        values, shear = shear, np.eye(image.ndim)
+        shear[np.triu_indices(image.ndim, 1)] = values
     found: dict[str, Any] = {
         "scale": np.array(image.scale, dtype=float)[drop:],
         "translate": np.array(image.translate, dtype=float)[drop:],
-        "rotate": rotate,
-        "shear": shear[drop:, drop:] if shear.ndim == 2 else np.eye(len(rotate)),
+        "rotate": np.asarray(image.rotate)[drop:, drop:],
+        "shear": shear[drop:, drop:],
         "affine": image.affine.affine_matrix[drop:, drop:],
     }
     if layout.channel_axis is not None and not drop:
@@ -72,7 +76,7 @@ class ClicksLayer:
             features={"positive": np.zeros(0, dtype=bool)},
             face_color=ADD_COLOUR,
             border_color="white",
-            border_width=0.06,
+            border_width=0,
             symbol=ADD_SYMBOL,
             size=8,
             canvas_size_limits=(12, 18),

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import napari.layers
+import napari.viewer
 import numpy as np
 from magicgui import magicgui
 from magicgui.widgets import FunctionGui
 from napari.layers import Image, Labels, Points
 from napari.qt.threading import thread_worker
 from napari.utils.notifications import show_error, show_info
-from napari.viewer import Viewer
 
 from napari_inter2former._qt._own_layers import transform_of
 from napari_inter2former.annotation.planes import StackLayout
+from napari_inter2former.errors import Inter2FormerError
 
 __all__ = ["segment_widget"]
 
@@ -56,7 +58,13 @@ def segment_widget(
         points={"tooltip": "Features 'object' and 'positive' tell what each click is for"},
         viewer={"visible": False},
     )
-    def form(viewer: Viewer, image: Image, points: Points, model: str) -> None:
+    # magicgui finds types by their full names.
+    def form(
+        viewer: napari.viewer.Viewer,
+        image: napari.layers.Image,
+        points: napari.layers.Points,
+        model: str,
+    ) -> None:
         if viewer is None or image is None or points is None:
             show_error("Add an image, and a Points layer with clicks on its objects, first.")
             return
@@ -64,20 +72,29 @@ def segment_widget(
         button = form.call_button
         assert button is not None
 
+        def work() -> Any:
+            try:
+                return compute(image, points, model)
+            except Inter2FormerError as error:
+                # A mistake to tell the user about; anything else goes to napari with its traceback.
+                return str(error)
+
         def done(labels: Any) -> None:
             button.enabled = True
+            if isinstance(labels, str):
+                show_error(labels)
+                return
             shape = image.data[0].shape if image.multiscale else image.data.shape
             layout = StackLayout(tuple(shape[:-1] if image.rgb else shape), None, bool(image.rgb))
             name = f"{image.name} objects"
             viewer.add_layer(Labels(labels, name=name, **transform_of(image, layout)))
             show_info(f"{np.unique(labels[labels > 0]).size} objects are in '{name}'.")
 
-        def failed(error: Exception) -> None:
+        def failed(_error: Exception) -> None:
             button.enabled = True
-            show_error(str(error))
 
         button.enabled = False
-        job = thread_worker(compute)(image, points, model)
+        job = thread_worker(work)()
         job.returned.connect(done)
         job.errored.connect(failed)
         job.start()

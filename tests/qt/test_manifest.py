@@ -1,0 +1,120 @@
+"""What the package contributes to napari: everything named exists, and opens."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from npe2 import PluginManifest
+
+import napari_inter2former
+from napari_inter2former.errors import WeightsError
+
+pytestmark = pytest.mark.qt
+
+
+@pytest.fixture(scope="module")
+def manifest() -> PluginManifest:
+    path = Path(napari_inter2former.__file__).parent / "napari.yaml"
+    return PluginManifest.from_file(path)
+
+
+def test_manifest(manifest: PluginManifest) -> None:
+    assert manifest.name == "napari-inter2former"
+    assert manifest.display_name == "Inter2Former"
+    assert set(manifest.categories) == {"Annotation", "Segmentation"}
+    menus = manifest.contributions.menus
+    assert set(menus) == {"napari/layers/annotate", "napari/layers/segment"}
+
+
+def test_every_command_is_there(manifest: PluginManifest) -> None:
+    commands = {command.id: command.python_name for command in manifest.contributions.commands}
+    for name in commands.values():
+        module, attribute = str(name).split(":")
+        assert callable(getattr(import_module(module), attribute))
+    used = [w.command for w in manifest.contributions.widgets]
+    used += [s.command for s in manifest.contributions.sample_data]
+    used += [item.command for items in manifest.contributions.menus.values() for item in items]
+    assert set(used) == set(commands)
+
+
+def test_samples(manifest: PluginManifest) -> None:
+    from napari.layers import Image
+
+    for sample in manifest.contributions.sample_data:
+        name = next(
+            c.python_name for c in manifest.contributions.commands if c.id == sample.command
+        )
+        module, attribute = str(name).split(":")
+        ((data, options, kind),) = getattr(import_module(module), attribute)()
+        assert kind == "image"
+        layer = Image(data, **options)
+        assert layer.ndim == 2
+        assert layer.rgb == (data.ndim == 3)
+
+
+@pytest.mark.parametrize("name", ["Inter2Former", "Segment clicks (Inter2Former)"])
+def test_napari_opens_the_widgets(make_napari_viewer: Any, qtbot: Any, name: str) -> None:
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((20, 20), np.uint8), contrast_limits=(0, 1))
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-inter2former", name)
+    assert widget is not None
+    viewer.window.remove_dock_widget(dock)
+    qtbot.wait(20)
+
+
+def fake_compute(image: Any, points: Any, model: str) -> Any:
+    if model == "bad":
+        raise WeightsError("This model can't be loaded. Choose another one.")
+    labels = np.zeros(image.data.shape[:2], np.int32)
+    for i, (row, column) in enumerate(points.data.astype(int)):
+        labels[row, column] = i + 1
+    return labels
+
+
+@pytest.fixture
+def form(make_napari_viewer: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    from napari_inter2former._qt import _segment
+
+    monkeypatch.setattr(_segment, "find_models", lambda _=None: ["tiny", "bad"])
+    viewer = make_napari_viewer()
+    form = _segment.segment_widget(fake_compute)
+    viewer.window.add_dock_widget(form, name="segment")
+    return viewer, form
+
+
+def test_form_makes_a_labels_layer_over_the_image(form: Any, qtbot: Any) -> None:
+    viewer, widget = form
+    image = viewer.add_image(
+        np.zeros((30, 40, 3), np.uint8), rgb=True, scale=(2, 3), translate=(5, 6)
+    )
+    viewer.add_points([[3, 4], [10, 20]])
+    widget()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=10_000)
+    labels = viewer.layers[-1]
+    assert labels.data.max() == 2
+    np.testing.assert_allclose(labels.scale, image.scale)
+    np.testing.assert_allclose(labels.translate, image.translate)
+    assert widget.call_button.enabled
+
+
+def test_form_without_layers_and_with_errors(
+    form: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_inter2former._qt import _segment
+
+    said: list[str] = []
+    monkeypatch.setattr(_segment, "show_error", said.append)
+    viewer, widget = form
+    widget()
+    assert said == ["Add an image, and a Points layer with clicks on its objects, first."]
+    viewer.add_image(np.zeros((30, 40), np.uint8), contrast_limits=(0, 1))
+    viewer.add_points([[3, 4]])
+    widget.model.value = "bad"
+    widget()
+    qtbot.waitUntil(lambda: len(said) == 2, timeout=10_000)
+    assert "Choose another one" in said[1]
+    assert widget.call_button.enabled
