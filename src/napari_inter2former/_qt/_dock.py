@@ -61,7 +61,10 @@ class Inter2FormerWidget(Form):
         def worker() -> Worker:
             return Worker(bridge.send, predictor, models)
 
-        super().__init__(Controller(napari_viewer, worker, bridge.later))
+        # napari hands plugins a proxy, and each look through it makes another proxy of the same
+        # layer; layers are told apart by identity here, so the viewer itself is needed.
+        viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
+        super().__init__(Controller(viewer, worker, bridge.later))
         self._bridge = bridge
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)

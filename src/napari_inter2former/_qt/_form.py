@@ -286,7 +286,8 @@ def _fill(
         box.clear()
         for name, value in choices:
             box.addItem(name, value)
-    index = next((i for i, (_, value) in enumerate(choices) if value is chosen), -1)
+    values = [value for _, value in choices]
+    index = values.index(chosen) if chosen in values else -1
     box.setCurrentIndex(index)
     box.setPlaceholderText(nothing)
     box.setEnabled(bool(choices))
