@@ -59,9 +59,16 @@ def test_samples(manifest: PluginManifest) -> None:
 @pytest.mark.parametrize("name", ["Inter2Former", "Segment clicks (Inter2Former)"])
 def test_napari_opens_the_widgets(make_napari_viewer: Any, qtbot: Any, name: str) -> None:
     viewer = make_napari_viewer()
-    viewer.add_image(np.zeros((20, 20), np.uint8), contrast_limits=(0, 1))
+    image = viewer.add_image(np.zeros((20, 20), np.uint8), contrast_limits=(0, 1))
     dock, widget = viewer.window.add_plugin_dock_widget("napari-inter2former", name)
-    assert widget is not None
+    if name == "Inter2Former":
+        # napari hands plugins a proxy of the viewer; layers must be recognised all the same.
+        scene = widget.controller.scene
+        assert scene.image is image
+        assert scene.clicking
+        assert widget.image_box.currentData() is image
+        viewer.layers.remove(image)
+        qtbot.waitUntil(lambda: len(viewer.layers) == 0, timeout=10_000)
     viewer.window.remove_dock_widget(dock)
     qtbot.wait(20)
 
