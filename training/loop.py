@@ -46,9 +46,9 @@ class TrainingOptions:
         Largest number of clicks.
     average : float
         Decay per step of the moving average of the weights.
-    box : int
-        Side, in tokens, of the part of each mask that is upsampled and learned in full
-        resolution, around the object; 0 for the whole. The low-resolution branch always learns
+    box : float
+        Side, as a share of the crop's, of the part of each mask that is upsampled, clicked in and
+        learned in full resolution, around the object. The low-resolution branch always learns
         the whole.
     """
 
@@ -59,7 +59,7 @@ class TrainingOptions:
     further: float = 0.6
     most_clicks: int = 20
     average: float = 0.998
-    box: int = 8
+    box: float = 0.7
 
 
 class StepResult(NamedTuple):
@@ -136,9 +136,13 @@ class Trainer:
         patch = self.model.config.patch
         boxes = object_boxes(low_targets, self.options.box, rng)
         local_targets = cut(targets, boxes, patch)
+        inside = torch.zeros_like(targets)
+        for target, box in zip(inside, boxes, strict=True):
+            target[box.slices(patch)] = True
+        clickable = targets & inside
         losses, ious = [], []
         for _ in range(clicks):
-            add_clicks(reference, targets, predicted, rng)
+            add_clicks(reference, clickable, predicted, rng)
             output = self.model(detached, reference, boxes)
             loss = (
                 mask_loss(output.logits, local_targets).mean()
@@ -150,7 +154,7 @@ class Trainer:
                 whole[box.slices(patch)] = part > 0
             rm.update(reference, predicted)
             losses.append(loss.detach())
-            ious.append(intersection_over_union(predicted, targets).mean())
+            ious.append(intersection_over_union(predicted, clickable).mean())
         torch.autograd.backward(
             [auxiliary, features.tokens, *features.edges], [None, *(x.grad for x in leaves)]
         )
@@ -175,20 +179,20 @@ class Trainer:
         torch._foreach_lerp_(ours, theirs, 1 - decay)
 
 
-def object_boxes(low_targets: Tensor, side: int, rng: np.random.Generator) -> list[TokenBox]:
+def object_boxes(low_targets: Tensor, share: float, rng: np.random.Generator) -> list[TokenBox]:
     """Return a box of one size round each object, moved at random by up to two tokens.
 
     Parameters
     ----------
     low_targets : Tensor
         bool (B, h, w), the tokens that hold any of the object.
-    side : int
-        Side of the boxes in tokens; 0 for whole grids.
+    share : float
+        Side of the boxes as a share of the grid's.
     rng : numpy.random.Generator
         Source of randomness.
     """
     height, width = low_targets.shape[1:]
-    rows, columns = min(side or height, height), min(side or width, width)
+    rows, columns = max(1, round(share * height)), max(1, round(share * width))
     boxes = []
     for target in low_targets.cpu():
         centre = target.nonzero().float().mean(0) + torch.from_numpy(rng.uniform(-2, 3, 2))

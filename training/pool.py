@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,11 +131,21 @@ def read_pool(folder: Path, split: str) -> tuple[list[Dataset], list[str]]:
     return datasets, skipped
 
 
-def dataset_weights(datasets: Sequence[Dataset]) -> NDArray[np.float64]:
+def dataset_weights(
+    datasets: Sequence[Dataset], emphasis: Mapping[str, float]
+) -> NDArray[np.float64]:
     """Return sampling probabilities that favour large datasets, but only mildly.
 
     Proportional to (images x objects) ** 1/4, so that the largest of the pool, with half of all
     objects, gets about a quarter.
+
+    Parameters
+    ----------
+    datasets : sequence of Dataset
+        What is sampled from.
+    emphasis : mapping
+        Factors for some of the datasets, by name.
     """
     weights = np.array([len(d.images) * d.objects for d in datasets], float) ** 0.25
+    weights *= [emphasis.get(d.name, 1.0) for d in datasets]
     return np.asarray(weights / weights.sum())

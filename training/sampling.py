@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import cv2
@@ -30,7 +30,10 @@ class SamplingOptions:
     Parameters
     ----------
     side : int
-        Side of a crop in pixels; a multiple of 16.
+        Side of a crop in pixels; a multiple of 32.
+    large : float
+        Share of batches with larger crops, of up to twice the side: fewer crops, and larger
+        objects in proportion.
     crops, objects : int
         Crops per batch, and objects per crop.
     smallest, largest : float
@@ -41,6 +44,7 @@ class SamplingOptions:
     """
 
     side: int = 192
+    large: float = 0.3
     crops: int = 6
     objects: int = 3
     smallest: float = 20
@@ -130,17 +134,36 @@ def draw_crop(
     return augment(np.asarray(pixels, np.float32) / np.float32(255), rng), targets, labels
 
 
+def enlarged(options: SamplingOptions, rng: np.random.Generator) -> SamplingOptions:
+    """Draw the crops' side; the number of crops keeps the pixels per batch about the same."""
+    if rng.random() >= options.large:
+        return options
+    side = int(rng.integers(options.side // 32 + 1, options.side // 16 + 1)) * 32
+    factor = side / options.side
+    crops = max(1, round(options.crops / factor**2))
+    return replace(options, side=side, crops=crops, largest=options.largest * factor)
+
+
 def batches(
-    datasets: Sequence[Dataset], options: SamplingOptions, rng: np.random.Generator
+    datasets: Sequence[Dataset],
+    options: SamplingOptions,
+    rng: np.random.Generator,
+    shapes: np.random.Generator,
+    emphasis: Mapping[str, float] | None = None,
 ) -> Iterator[Batch]:
-    """Draw batches without end: a dataset, one of its images, one of its objects."""
-    weights = dataset_weights(datasets)
+    """Draw batches without end: a dataset, one of its images, one of its objects.
+
+    The crops' side comes from `shapes`, which all processes seed alike, so that their batches
+    are of one size. `emphasis` is that of `dataset_weights`.
+    """
+    weights = dataset_weights(datasets, emphasis or {})
     while True:
+        batch = enlarged(options, shapes)
         crops: list[Crop] = []
-        while len(crops) < options.crops:
+        while len(crops) < batch.crops:
             dataset = datasets[rng.choice(len(datasets), p=weights)]
             image = dataset.images[int(rng.integers(len(dataset.images)))]
-            crop = draw_crop(image, options, rng)
+            crop = draw_crop(image, batch, rng)
             if crop is not None:
                 crops.append(crop)
         images, targets, labels = zip(*crops, strict=True)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.evaluation.datasets import DatasetError
 from napari_inter2former.model import PRESETS, ModelConfig, build_model
 from napari_inter2former.training.checkpoint import (
     Checkpoint,
@@ -58,6 +59,14 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
     result.add_argument("--hours", type=float, default=4, help="training time in all")
     result.add_argument("--start", help="weights to start from (name or path)")
+    result.add_argument(
+        "--emphasis",
+        type=factor,
+        action="append",
+        default=[],
+        metavar="NAME=FACTOR",
+        help="draw a dataset that many times as often; may be repeated",
+    )
     result.add_argument("--save-minutes", type=float, default=5)
     result.add_argument("--log-steps", type=int, default=20)
     result.add_argument("--threads", type=int, default=0, help="0: PyTorch's choice")
@@ -69,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
             default = getattr(options, field.name)
             result.add_argument(flag, type=type(default), default=default)
     return result
+
+
+def factor(text: str) -> tuple[str, float]:
+    """Read ``NAME=FACTOR``."""
+    name, _, value = text.partition("=")
+    return name, float(value)
 
 
 def pick(options_type: type, arguments: argparse.Namespace) -> object:
@@ -170,7 +185,12 @@ class Run:
         datasets, skipped = read_pool(arguments.data, "train")
         for line in skipped if self.rank == 0 else ():
             print(f"left out: {line}", file=sys.stderr)
-        source = prefetch(batches(datasets, sampling, rng.spawn(1)[0]))
+        shapes = np.random.default_rng([arguments.seed, self.trainer.steps])
+        emphasis = dict(arguments.emphasis)
+        unknown = emphasis.keys() - {dataset.name for dataset in datasets}
+        if unknown:
+            raise DatasetError(f"--emphasis names no dataset of the pool: {', '.join(unknown)}.")
+        source = prefetch(batches(datasets, sampling, rng.spawn(1)[0], shapes, emphasis))
         stopped = []
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stopped.append(True))

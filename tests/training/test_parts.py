@@ -38,7 +38,7 @@ def test_labels_are_renumbered_and_objects_measured(pool: Path) -> None:
         inside = image.labels == label
         assert area == inside.sum()
         assert inside[round(row), round(column)]
-    assert dataset_weights(datasets).sum() == pytest.approx(1)
+    assert dataset_weights(datasets, {}).sum() == pytest.approx(1)
 
 
 def test_unusable_pairs_are_named_and_left_out(pool: Path) -> None:
@@ -83,12 +83,36 @@ def test_crops_keep_image_and_labels_together(pool: Path, monkeypatch: pytest.Mo
 
 def test_batches_have_the_promised_shapes(pool: Path) -> None:
     datasets, _ = read_pool(pool, "train")
-    options = SamplingOptions(side=64, crops=2, objects=3)
-    batch = next(batches(datasets, options, np.random.default_rng(0)))
+    options = SamplingOptions(side=64, crops=2, objects=3, large=0)
+    batch = next(batches(datasets, options, *np.random.default_rng(0).spawn(2)))
     assert batch.images.shape == (2, 64, 64, 3)
     assert batch.targets.shape == (6, 64, 64)
     assert batch.targets.flatten(1).any(1).all()
     assert 0 <= batch.images.min() <= batch.images.max() <= 1
+
+
+def test_larger_batches_are_as_large_in_every_process(pool: Path) -> None:
+    datasets, _ = read_pool(pool, "train")
+    options = SamplingOptions(side=64, crops=4, objects=2, large=0.5)
+    streams = [
+        batches(datasets, options, np.random.default_rng(rank), np.random.default_rng(7))
+        for rank in range(2)
+    ]
+    seen = set()
+    for _ in range(12):
+        first, second = (next(stream) for stream in streams)
+        assert first.images.shape == second.images.shape
+        count, side = first.images.shape[:2]
+        assert count * side**2 <= 1.5 * 4 * 64**2
+        seen.add(side)
+    assert {64, 96, 128} >= seen > {64}
+
+
+def test_emphasis_draws_a_dataset_more_often(pool: Path) -> None:
+    datasets, _ = read_pool(pool, "train")
+    plain = dataset_weights(datasets, {})
+    more = dataset_weights(datasets, {datasets[0].name: 2.0})
+    assert more[0] / more[1] == pytest.approx(2 * plain[0] / plain[1])
 
 
 def test_augmentation_stays_in_range_and_changes_something() -> None:
@@ -140,20 +164,20 @@ def test_boxes_hold_the_object_where_it_fits() -> None:
     low = pool_targets(targets, 16)
     rng = np.random.default_rng(0)
     for _ in range(20):
-        (box,) = object_boxes(low, 8, rng)
+        (box,) = object_boxes(low, 0.7, rng)
         assert (box.bottom - box.top, box.right - box.left) == (8, 8)
         assert targets[0][box.slices(16)].sum() == targets.sum()
-    assert object_boxes(low, 0, rng)[0] == (0, 0, 12, 12)
+    assert object_boxes(low, 1, rng)[0] == (0, 0, 12, 12)
 
 
 def test_a_step_learns_and_balances_experts(pool: Path) -> None:
     datasets, _ = read_pool(pool, "train")
-    options = SamplingOptions(side=64, crops=2, objects=2)
+    options = SamplingOptions(side=64, crops=2, objects=2, large=0)
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
-    trainer = Trainer(build_model(SMALLEST), TrainingOptions(learning_rate=3e-3, warm_up=5, box=0))
+    trainer = Trainer(build_model(SMALLEST), TrainingOptions(learning_rate=3e-3, warm_up=5, box=1))
     before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
-    batch: Batch = next(batches(datasets, options, rng))
+    batch: Batch = next(batches(datasets, options, rng, rng))
     losses = [trainer.step(batch, 0, np.random.default_rng(1)).loss for _ in range(25)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     after = trainer.model.state_dict()
