@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from napari_inter2former._files import replacing
 from napari_inter2former.errors import Inter2FormerError
 
 FORMAT = "napari-inter2former-training"
@@ -52,12 +53,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         tensors |= {f"optimizer/{key}/{name}": value for key, value in state.items()}
     contiguous = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     metadata = {"format": FORMAT, "progress": json.dumps(checkpoint.progress)}
-    beside = path.with_suffix(".partial")
     try:
-        save_file(contiguous, beside, metadata)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
+        with replacing(path) as beside:
+            save_file(contiguous, beside, metadata)
+    except (SafetensorError, OSError) as error:  # the library has its own error for a full disk
         raise CheckpointError(
             f"The checkpoint {path} could not be written ({error}); the last one is untouched. "
             "Free some space and resume."

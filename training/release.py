@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_inter2former._files import write_file
 from napari_inter2former.errors import Inter2FormerError
-from napari_inter2former.evaluation.writing import write_file
 from napari_inter2former.model import PRESETS, ModelConfig, build_model
 from napari_inter2former.training.checkpoint import CheckpointError, load_checkpoint
 from napari_inter2former.weights import load_model, save_weights

@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_inter2former._files import replacing
 from napari_inter2former.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -266,19 +266,8 @@ def save_weights(
         tensors[key] = value.contiguous().clone()
     stored["sha256"] = _sha256(tensors)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        beside = Path(name)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(save(tensors, stored))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.chmod(0o644)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        with replacing(path) as beside:
+            beside.write_bytes(save(tensors, stored))
     except OSError as error:
         raise WeightsError(f"The weights can't be written to {path}: {error.strerror}.") from error
     return path

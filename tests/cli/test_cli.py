@@ -10,9 +10,9 @@ import pytest
 import tifffile
 
 from napari_inter2former import __version__
+from napari_inter2former._files import OutputError, write_file
 from napari_inter2former.cli import main, make_parser
 from napari_inter2former.data import sample_folder
-from napari_inter2former.evaluation.writing import OutputError, write_file
 from napari_inter2former.weights import user_models_folder
 
 CLICKS = "object,row,column,positive\n3,60,100,true\n3,10,10,false\n70000,200,40,true\n"

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from napari_inter2former._files import OutputError
 from napari_inter2former.evaluation import (
     DatasetError,
     DatasetResult,
@@ -18,7 +19,6 @@ from napari_inter2former.evaluation import (
     find_pairs,
     region_of,
 )
-from napari_inter2former.evaluation.writing import OutputError
 
 KEYS = {"objects", "iou_at", "noc", "nof", "boundary_iou_at", "online_spc_ms", "spc20_ms"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -218,6 +219,26 @@ def test_a_failed_write_leaves_the_last_checkpoint(
     monkeypatch.setattr("napari_inter2former.training.checkpoint.save_file", full_disk)
     with pytest.raises(CheckpointError, match="the last one is untouched"):
         save_checkpoint(path, checkpoint())
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits file sizes as POSIX does")
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    import resource
+
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, checkpoint())
+    before = path.read_bytes()
+    large = checkpoint()
+    large.model["a"] = torch.zeros(100_000)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(CheckpointError, match="the last one is untouched"):
+            save_checkpoint(path, large)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_inter2former.evaluation.writing import write_file
+from napari_inter2former._files import write_file
 
 if TYPE_CHECKING:
     from typing import Any

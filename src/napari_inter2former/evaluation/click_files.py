@@ -13,8 +13,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_inter2former._files import write_file
 from napari_inter2former.errors import PromptError
-from napari_inter2former.evaluation.writing import write_file
 from napari_inter2former.prompts import Click
 
 if TYPE_CHECKING:

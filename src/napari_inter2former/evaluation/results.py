@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from napari_inter2former._files import write_json
 from napari_inter2former.evaluation.metrics import number_of_clicks
-from napari_inter2former.evaluation.writing import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,100 @@
+"""Write files whole or not at all: everything that the package stores goes through here."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from napari_inter2former.errors import Inter2FormerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["OutputError", "replacing", "write_file", "write_json"]
+
+
+class OutputError(Inter2FormerError, OSError):
+    """A result that could not be written; the message names the file and says why."""
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a name beside a file to write to, which then takes the file's place.
+
+    What is written is on the disk before it is renamed, so that a full disk, a crash or a power
+    cut leaves the old file or the new one, never half of one.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an existing one is replaced. Missing folders are made.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write. It does not exist yet, and is removed if the block raises.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written; what the block raises is passed on. A file that was there
+        before is still there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Unlike tempfile's, it gets the permissions that any new file of the user gets.
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        with part.open("r+b") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an existing one is replaced. Missing folders are made.
+    data : bytes
+        Its content.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written. A file that was there before is still there.
+    """
+    try:
+        with replacing(path) as part:
+            part.write_bytes(data)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the file could not be written ({reason}).") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an existing one is replaced. Missing folders are made.
+    value : object
+        Anything that JSON can hold; nan and infinity are refused.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    text = json.dumps(value, indent=2, allow_nan=False)
+    write_file(path, (text + "\n").encode())
