@@ -1,0 +1,11 @@
+"""Measure this machine: the efficiency figures of the paper (Fig. 3, Table 1), and more.
+
+A suite is a module with ``run(quick: bool) -> list[Result]``; `SUITES` names them all.
+"""
+
+from __future__ import annotations
+
+from ._result import Result
+from ._suites import SUITES, available, run_suite
+
+__all__ = ["SUITES", "Result", "available", "run_suite"]
