@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from napari_inter2former.model import ImageFeatures, Inter2Former
@@ -149,12 +150,15 @@ class Trainer:
                 + 0.5 * mask_loss(output.low_resolution, low_targets).mean()
                 + COMMITMENT_WEIGHT * output.commitment
             )
-            (loss / clicks).backward()
             for whole, part, box in zip(predicted, output.logits, boxes, strict=True):
                 whole[box.slices(patch)] = part > 0
-            rm.update(reference, predicted)
+            reached = intersection_over_union(predicted, clickable)
             losses.append(loss.detach())
-            ious.append(intersection_over_union(predicted, clickable).mean())
+            ious.append(reached.mean())
+            if output.iou is not None:
+                loss = loss + F.binary_cross_entropy_with_logits(output.iou, reached)
+            (loss / clicks).backward()
+            rm.update(reference, predicted)
         torch.autograd.backward(
             [auxiliary, features.tokens, *features.edges], [None, *(x.grad for x in leaves)]
         )

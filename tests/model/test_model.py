@@ -67,7 +67,7 @@ def test_fast_path_equals_plain_twin(switched: Inter2Former) -> None:
     torch.manual_seed(1)
     image = torch.rand(1, 3, 150, 200)
     reference = reference_after_clicks(150, 200)
-    logits, (top, left, bottom, right) = switched.decode(switched.encode(image), reference)
+    logits, (top, left, bottom, right), _ = switched.decode(switched.encode(image), reference)
     assert logits.numel() > 0
     if switched.config.norm == "group" and (bottom - top, right - left) != (150, 200):
         pytest.fail("statistics of a part differ; the box must be the whole image for this test")
@@ -85,13 +85,13 @@ def test_local_upsampling_equals_full_upsampling_inside_its_box(model: Inter2For
         values = []
         for bias in torch.linspace(-6, 6, 49):
             low.bias.fill_(bias)
-            _, box = model.decode(tokens, reference)
+            _, box, _ = model.decode(tokens, reference)
             values.append((box[2] - box[0]) * (box[3] - box[1]))
             if 0 < values[-1] < 200 * 200:
                 break
         else:
             pytest.fail(f"no threshold gives a partial box: {values}")
-    logits, (top, left, bottom, right) = model.decode(tokens, reference)
+    logits, (top, left, bottom, right), _ = model.decode(tokens, reference)
     expected = plain(model, image, reference)[top:bottom, left:right]
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
 
@@ -104,7 +104,7 @@ def test_any_size_goes_through(model: Inter2Former, shape: tuple[int, int]) -> N
     assert features.shape == shape
     reference = rm.new(*shape)
     rm.add_click(reference, shape[0] // 2, shape[1] // 2, True)
-    logits, (top, left, bottom, right) = model.decode(features, reference)
+    logits, (top, left, bottom, right), _ = model.decode(features, reference)
     assert logits.shape == (bottom - top, right - left)
     assert 0 <= top <= bottom <= shape[0]
     assert 0 <= left <= right <= shape[1]
@@ -115,7 +115,7 @@ def test_a_very_large_image_goes_through(model: Inter2Former) -> None:
     features = model.encode(torch.rand(1, 3, 3000, 5000))
     reference = rm.from_mask(torch.zeros(3000, 5000, dtype=torch.bool))
     rm.add_click(reference, 1500, 2500, True)
-    logits, _ = model.decode(features, reference)
+    logits, *_ = model.decode(features, reference)
     assert logits.isfinite().all()
 
 

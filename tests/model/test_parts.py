@@ -23,6 +23,7 @@ from napari_inter2former.model.attention import (
 from napari_inter2former.model.experts import BALANCE_STEP, HybridExperts
 from napari_inter2former.model.layers import Rope, rotate, upsampled_convolution
 from napari_inter2former.model.prompt_embedding import PromptEmbedding, TokenBox, prompt_box
+from napari_inter2former.model.quality import IoUHead
 from napari_inter2former.model.upsampling import object_box
 
 
@@ -227,3 +228,15 @@ def test_object_box_is_grown_by_two_fifths() -> None:
     assert object_box(logits).empty
     logits[10:20, 30:40] = -1.9
     assert object_box(logits) == TokenBox(8, 28, 22, 40)
+
+
+def test_predicted_iou_ignores_background_round_the_mask(config: ModelConfig) -> None:
+    torch.manual_seed(0)
+    head = IoUHead(config)
+    tokens, low = torch.randn(2, 4, 4, config.dim), torch.randn(2, 4, 4)
+    logits = torch.randn(2, 40, 30) * 3
+    whole = F.pad(logits, (10, 24, 4, 20), value=-100.0)
+    torch.testing.assert_close(head(tokens, low, whole), head(tokens, low, logits))
+    assert not torch.allclose(*head(tokens, low, logits))
+    empty = head(tokens, low, torch.full((2, 0, 0), 0.0))
+    assert empty.isfinite().all()

@@ -54,6 +54,8 @@ class ModelConfig:
     prompt_skips : bool
         Add the prompt embedding's finer levels to the upsampling, which lets a click correct
         detail below the size of a token.
+    iou_head : bool
+        Predict the IoU of each mask.
     dpe, dlu : bool
         Dynamic Prompt Embedding and Dynamic Local Upsampling at inference (Table 2: non-DPE,
         non-DLU when off).
@@ -87,6 +89,7 @@ class ModelConfig:
     norm: Literal["pixel", "group"] = "pixel"
     edges: Literal["canny", "stem"] = "canny"
     prompt_skips: bool = False
+    iou_head: bool = False
     dpe: bool = True
     dlu: bool = True
     attention: Literal["hybrid", "full", "quantized"] = "hybrid"
@@ -163,6 +166,7 @@ SMALL = ModelConfig(
     upsampling_channels=(96, 48, 16),
     edges="stem",
     prompt_skips=True,
+    iou_head=True,
 )
 
 TINY = replace(

@@ -16,6 +16,7 @@ from .edges import CannyNet, StemEdges
 from .encoder import Encoder
 from .experts import HybridExperts
 from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
+from .quality import IoUHead
 from .reference_mask import Label
 from .upsampling import LocalUpsampling, crop_margin, object_box, paste, with_margin
 
@@ -56,10 +57,13 @@ class Decoded(NamedTuple):
         float32 (h, w), the mask's logits inside the box.
     box : tuple of int
         (top, left, bottom, right) in pixels of the encoded image; background outside.
+    iou : float or None
+        Predicted IoU; None from a network without the head.
     """
 
     logits: Tensor
     box: tuple[int, int, int, int]
+    iou: float | None = None
 
 
 class TrainingOutput(NamedTuple):
@@ -73,11 +77,14 @@ class TrainingOutput(NamedTuple):
         (B, H / 16, W / 16) logits of the localisation branch.
     commitment : Tensor
         The quantisers' mean loss, a scalar.
+    iou : Tensor or None
+        (B,), logits of the predicted IoU.
     """
 
     logits: Tensor
     low_resolution: Tensor
     commitment: Tensor
+    iou: Tensor | None
 
 
 class DecoderLayer(nn.Module):
@@ -122,6 +129,7 @@ class Inter2Former(nn.Module):
         self.prompt = PromptEmbedding(config)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_depth))
         self.upsampling = LocalUpsampling(config)
+        self.quality = IoUHead(config) if config.iou_head else None
 
     # Training and the plain twin of the fast path: batched, everything in full.
 
@@ -157,15 +165,15 @@ class Inter2Former(nn.Module):
             commitments.append(commitment)
         x = x.view(-1, h, w, dim)
         low_resolution = self.upsampling.low_resolution(x)
-        edges, prompts = features.edges, fine[::-1]
+        tokens, edges, prompts = x, features.edges, fine[::-1]
         if boxes is not None:
             edges = [e.repeat_interleave(len(x) // b, 0) for e in edges]
             x = cut(x, boxes, 1)
             edges = [cut(e, boxes, s) for e, s in zip(edges, (2, 4, 8, 16), strict=True)]
             prompts = [cut(p, boxes, s) for p, s in zip(prompts, (2, 4, 8), strict=True)]
-        return TrainingOutput(
-            self.upsampling(x, edges, prompts), low_resolution, torch.stack(commitments).mean()
-        )
+        logits = self.upsampling(x, edges, prompts)
+        iou = None if self.quality is None else self.quality(tokens, low_resolution, logits)
+        return TrainingOutput(logits, low_resolution, torch.stack(commitments).mean(), iou)
 
     # Inference: one image, one object, only what is needed.
 
@@ -234,9 +242,10 @@ class Inter2Former(nn.Module):
             x = layer.dynamic(x, edge, (h, w))
         x = x.view(h, w, dim)
 
-        found = object_box(self.upsampling.low_resolution(x)) if config.dlu else whole
+        low_resolution = self.upsampling.low_resolution(x)
+        found = object_box(low_resolution) if config.dlu else whole
         if found.empty:
-            return Decoded(x.new_zeros(0, 0), (0, 0, 0, 0))
+            return Decoded(x.new_zeros(0, 0), (0, 0, 0, 0), None if self.quality is None else 0.0)
         region = with_margin(found, h, w)
         scales = (8, 4, 2, 1)  # positions per token at strides 2, 4, 8, 16
         prompts = [
@@ -252,7 +261,10 @@ class Inter2Former(nn.Module):
         rows, columns = found.slices(patch)
         bottom, right = min(rows.stop, height), min(columns.stop, width)
         logits = logits[: bottom - rows.start, : right - columns.start]
-        return Decoded(logits, (rows.start, columns.start, bottom, right))
+        iou = None
+        if self.quality is not None:
+            iou = float(self.quality(x[None], low_resolution[None], logits[None]).sigmoid())
+        return Decoded(logits, (rows.start, columns.start, bottom, right), iou)
 
 
 def cut(x: Tensor, boxes: Sequence[TokenBox], scale: int) -> Tensor:

@@ -1,0 +1,54 @@
+"""How good a decoded mask is: a predicted IoU, after the head of Segment Anything (section 3)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .config import ModelConfig
+
+HIDDEN = 64
+
+
+class IoUHead(nn.Module):
+    """Predict the IoU of a mask with the object that is meant.
+
+    It sees the tokens' mean over the mask and over everything, and of the mask its size and its
+    stability. Nothing is learned through it by the rest of the network.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2 * config.dim)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * config.dim + 2, HIDDEN), nn.SiLU(), nn.Linear(HIDDEN, 1)
+        )
+
+    def forward(self, tokens: Tensor, low_resolution: Tensor, logits: Tensor) -> Tensor:
+        """Predict.
+
+        Parameters
+        ----------
+        tokens : Tensor
+            (B, h, w, dim), after the decoder's layers.
+        low_resolution : Tensor
+            (B, h, w), logits of the localisation branch.
+        logits : Tensor
+            (B, H, W), mask logits of any box that holds the mask.
+
+        Returns
+        -------
+        Tensor
+            (B,), logits of the predicted IoU.
+        """
+        x, low, mask = (
+            value.detach().flatten(1, 2) for value in (tokens, low_resolution, logits[..., None])
+        )
+        weight = torch.sigmoid(low)[..., None]
+        pooled = (x * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
+        likely, sure = ((mask > bound).sum((1, 2)) for bound in (-1.0, 1.0))
+        size = 0.5 * torch.log1p(likely.to(x.dtype))
+        stability = sure / likely.clamp_min(1)
+        context = self.norm(torch.cat([pooled, x.mean(1)], 1))
+        result: Tensor = self.mlp(torch.cat([context, torch.stack([size, stability], 1)], 1))
+        return result[:, 0]
