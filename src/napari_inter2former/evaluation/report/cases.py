@@ -78,7 +78,8 @@ def find_cases(name: str, result: DatasetResult, best: int, worst: int) -> dict[
         key=lambda o: (o.iou_at(min(SHOWN_AT, o.max_clicks)), o.name),
     )
     lowest = _spread(shown, min(worst, len(shown)))
-    left = [o for o in reversed(shown) if o not in lowest]
+    taken = {id(o) for o in lowest}
+    left = [o for o in reversed(shown) if id(o) not in taken]
     highest = _spread(left, min(best, len(left)))
     return {
         "best": [_case(name, o) for o in highest],
