@@ -45,19 +45,28 @@ class Endless:
         self, picture: npt.NDArray[Any], shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
     ) -> None:
         half = np.concatenate([picture, picture[::-1]])
-        self._tile = np.concatenate([half, half[:, ::-1]], axis=1)
+        tile = np.concatenate([half, half[:, ::-1]], axis=1)
+        self._period = tile.shape
+        # Regions up to twice the period are one slice of this.
+        self._tiles = np.tile(tile, (3, 3))
         self._origin = origin
         self.shape = shape
         self.dtype: np.dtype[Any] = np.dtype(picture.dtype)
 
     def __getitem__(self, index: tuple[slice, slice]) -> npt.NDArray[Any]:
         """Read a region: two slices."""
-        rows, columns = (
-            np.arange(*part.indices(length)) - origin
-            for part, length, origin in zip(index, self.shape, self._origin, strict=True)
-        )
-        part = self._tile.take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
-        return np.ascontiguousarray(part)
+        cuts: list[slice | npt.NDArray[np.intp]] = []
+        for part, length, origin, period in zip(
+            index, self.shape, self._origin, self._period, strict=True
+        ):
+            start, stop, step = part.indices(length)
+            first, count = (start - origin) % period, len(range(start, stop, step))
+            if first + count * step <= 3 * period:
+                cuts.append(slice(first, first + count * step, step))
+            else:
+                cuts.append((np.arange(start, stop, step) - origin) % period)
+        rows, columns = cuts
+        return np.ascontiguousarray(self._tiles[rows][:, columns])
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._large_images import Endless, grey_sample, iou_of, textures
+from napari_inter2former.benchmark._result import Result
 
 if TYPE_CHECKING:
     from napari_inter2former.benchmark._large_images import Scene

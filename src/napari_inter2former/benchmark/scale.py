@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_inter2former.benchmark._large_images import Endless, grey_sample
 from napari_inter2former.benchmark._objects import seams, sizes
 from napari_inter2former.benchmark._result import Result
-from napari_inter2former.benchmark._large_images import Endless, grey_sample
 from napari_inter2former.errors import Inter2FormerError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def click_all_over(clicks: int) -> dict[str, Any]:
     times, most = [], 0
     for number in range(clicks):
         # The sample repeats: the same object, anywhere in the image.
-        at = []
+        at: list[int] = []
         for length, place in zip(period, objects[number % len(objects)], strict=True):
             corner = CORNER[len(at)] + place
             turns = range(-(corner // length), (SIDE - 1 - corner) // length + 1)
@@ -184,7 +184,7 @@ def endless_zarr(side: int) -> Any:
 
     pixels = Endless(_sample(), (side, side))
 
-    class Generated(WrapperStore):  # type: ignore[misc]
+    class Generated(WrapperStore[MemoryStore]):
         """Chunks cut from the mirrored sample."""
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
