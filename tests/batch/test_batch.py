@@ -17,12 +17,12 @@ from napari_inter2former.batch import (
     do_job,
     find_images,
     output_stem,
+    outputs_of,
     run_jobs,
     write_labels,
 )
 from napari_inter2former.batch._outputs import read_provenance
 from napari_inter2former.cli import main
-from napari_inter2former.cli._batch import outputs_of
 from napari_inter2former.everything import EverythingSettings
 
 SETTINGS = EverythingSettings(zoom=1, min_score=0, min_area=1)

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_inter2former import __version__
-from napari_inter2former.batch._outputs import read_provenance, write_labels, write_table
+from napari_inter2former.batch._inputs import output_stem
+from napari_inter2former.batch._outputs import (
+    FORMATS,
+    read_provenance,
+    write_labels,
+    write_table,
+)
 from napari_inter2former.errors import ImageError, Inter2FormerError
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ __all__ = [
     "do_job",
     "is_done",
     "load_once",
+    "outputs_of",
     "provenance",
     "tried",
     "write_unless_changed",
@@ -86,6 +93,32 @@ class Outcome:
     objects: int = 0
     skipped: bool = False
     notes: tuple[str, ...] = field(default=())
+
+
+def outputs_of(image: str | Path, out: str | Path, form: str = "tiff") -> dict[str, str]:
+    """Name the outputs of an image.
+
+    Parameters
+    ----------
+    image : path
+        The image.
+    out : path
+        Folder of the outputs.
+    form : {"tiff", "zarr"}
+        Format of the labels.
+
+    Returns
+    -------
+    dict
+        ``image``, ``labels`` and ``table`` for `Job`, as absolute paths.
+    """
+    image, out = Path(image), Path(out)
+    stem = output_stem(image)
+    return {
+        "image": str(image.absolute()),
+        "labels": str((out / f"{stem}_labels{FORMATS[form]}").absolute()),
+        "table": str((out / f"{stem}_objects.csv").absolute()),
+    }
 
 
 def do_job(job: Job) -> Outcome:

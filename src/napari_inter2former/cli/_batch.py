@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from napari_inter2former.batch import Job
 
-__all__ = ["IMAGES_HELP", "add_batch_options", "add_format_option", "outputs_of", "run_batch"]
+__all__ = ["IMAGES_HELP", "add_batch_options", "add_format_option", "run_batch", "threads_of"]
 
 IMAGES_HELP = "image files, folders, zarr groups, or patterns in quotes"
 
@@ -48,18 +48,6 @@ def add_format_option(parser: argparse._ActionsContainer) -> None:
         default="tiff",
         help="of the labels: tiled OME-TIFF or OME-Zarr (%(default)s)",
     )
-
-
-def outputs_of(image: Path, out: Path, form: str) -> dict[str, str]:
-    """Name the outputs of an image."""
-    from napari_inter2former.batch import FORMATS, output_stem
-
-    stem = output_stem(image)
-    return {
-        "image": str(image.absolute()),
-        "labels": str((out / f"{stem}_labels{FORMATS[form]}").absolute()),
-        "table": str((out / f"{stem}_objects.csv").absolute()),
-    }
 
 
 def threads_of(arguments: argparse.Namespace) -> int:

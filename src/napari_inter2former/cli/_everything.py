@@ -9,7 +9,6 @@ from napari_inter2former.cli._batch import (
     IMAGES_HELP,
     add_batch_options,
     add_format_option,
-    outputs_of,
     run_batch,
     threads_of,
 )
@@ -57,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    from napari_inter2former.batch import Job, claimed, find_images
+    from napari_inter2former.batch import Job, claimed, find_images, outputs_of
     from napari_inter2former.everything import EverythingSettings
     from napari_inter2former.weights import load_model
 

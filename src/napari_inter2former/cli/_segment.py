@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from napari_inter2former.cli._batch import (
     add_batch_options,
     add_format_option,
-    outputs_of,
     run_batch,
     threads_of,
 )
@@ -90,7 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_many(arguments: argparse.Namespace) -> int:
-    from napari_inter2former.batch import Job, claimed, find_images
+    from napari_inter2former.batch import Job, claimed, find_images, outputs_of
     from napari_inter2former.weights import load_model
 
     images = find_images([arguments.image])

@@ -8,6 +8,7 @@ the tokens round it only, and clicks at the same place of their pieces share the
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ class Piece(NamedTuple):
     frame: tuple[int, int, int, int]
 
 
+@torch.inference_mode()
 def encode(model: Inter2Former, pixels: Floats) -> ImageFeatures:
     """Encode a window.
 
@@ -65,9 +67,14 @@ def encode(model: Inter2Former, pixels: Floats) -> ImageFeatures:
     pixels : array of float32, (h, w, 3)
         In [0, 1].
     """
+    height, width = pixels.shape[:2]
+    patch = model.config.patch
     device = next(model.parameters()).device
-    tensor = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).contiguous()
-    return model.encode(tensor.to(device))
+    image = torch.from_numpy(pixels).to(device).permute(2, 0, 1)[None]
+    padded = F.pad(image, (0, -width % patch, 0, -height % patch), mode="replicate")
+    # Not `model.encode`: it prepares single clicks on the whole window as well.
+    features = model.encode_batch(padded.permute(0, 2, 3, 1).contiguous())
+    return replace(features, shape=(height, width), background=model.prompt.background())
 
 
 @torch.inference_mode()
