@@ -16,7 +16,7 @@ REACH = 32
 """Pixels this near to a positive click, and nearer to it than to any negative one, may be object
 at the start."""
 
-ITERATIONS = 5
+ITERATIONS = 3
 
 
 def segment(

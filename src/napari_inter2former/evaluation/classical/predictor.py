@@ -37,7 +37,7 @@ MARGIN = 128
 SIDE = 384
 """The crop is at least so large, in image pixels."""
 
-MOST = 512
+MOST = 384
 """A larger crop is shrunk to this many pixels, so that no click takes much over a second."""
 
 RADIUS = 2
