@@ -10,15 +10,18 @@ from napari_inter2former.benchmark._timing import matmul_rate, milliseconds
 
 __all__ = ["gflop", "run"]
 
+PRESETS = ("tiny", "small", "base")
+SIDES = (1024, 2048)
+
 
 @torch.inference_mode()
 def run(quick: bool) -> list[Result]:
     """Measure encoding at 1024 and 2048 pixels, edge features included."""
     results = []
-    for preset in ("tiny",) if quick else ("tiny", "small", "base"):
-        for side in (1024,) if quick else (1024, 2048):
+    for preset in PRESETS[:1] if quick else PRESETS:
+        for side in SIDES[:1] if quick else SIDES:
             network, picture = model(preset), image(side)
-            least = 3 if side == 1024 else 1
+            least = 3 if side == SIDES[0] else 1
             ms = milliseconds(lambda n=network, p=picture: n.encode(p), 0.5 if quick else 3, least)
             results.append(
                 Result(

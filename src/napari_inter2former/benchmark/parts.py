@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+PRESETS = ("tiny", "small", "base")
+QUICK_PRESETS = ("base",)
 SIDE = 1024
 AREAS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
@@ -39,7 +41,7 @@ def run(quick: bool) -> list[Result]:
         Without the compiled extension.
     """
     results = []
-    for preset in ("base",) if quick else ("tiny", "small", "base"):
+    for preset in QUICK_PRESETS if quick else PRESETS:
         results += _parts(preset, quick)
     return results + experts.run(quick)
 

@@ -16,6 +16,7 @@ from napari_inter2former.predictor._engine import Engine
 
 __all__ = ["run"]
 
+PRESETS = ("tiny", "small", "base")
 SIDE = 1024
 GRID = 16
 CLICKS = 20
@@ -25,7 +26,7 @@ AREA = 0.02
 def run(quick: bool) -> list[Result]:
     """Measure SAT latency (encoding and 16 x 16 first clicks), 20-SPC and Online SPC."""
     results = []
-    for preset in ("tiny",) if quick else ("tiny", "small", "base"):
+    for preset in PRESETS[:1] if quick else PRESETS:
         results += _measure(preset, quick)
     return results
 
