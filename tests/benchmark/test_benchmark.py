@@ -92,8 +92,6 @@ def little(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "SIDES", (64,))
     monkeypatch.setattr(sat, "SIDE", 64)
     monkeypatch.setattr(parts, "SIDE", 64)
-    monkeypatch.setattr(decoder, "QUICK_PRESETS", ("tiny",))
-    monkeypatch.setattr(parts, "QUICK_PRESETS", ("tiny",))
     monkeypatch.setattr(parts.experts, "run", lambda quick: [result("hmoe/experts=8")])
 
 
@@ -113,7 +111,7 @@ def test_the_command_writes_the_promised_names(
     if suite == "kernels" and not kernels.native_available():
         pytest.skip("needs the compiled extension")
     out, folder = tmp_path / "figures.json", tmp_path / "plots"
-    arguments = ["--quick", "--suite", suite, "--threads", "1"]
+    arguments = ["--quick", "--suite", suite, "--threads", "1", "--preset", "tiny"]
     assert main(["benchmark", *arguments, "--json", str(out), "--plot", str(folder)]) == 0
     values = json.loads(out.read_text())
     assert values["machine"]["threads"] == 1

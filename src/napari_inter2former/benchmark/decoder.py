@@ -10,6 +10,7 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import Scene, image, model, scene, seen
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, medians
 from napari_inter2former.predictor._drawing import measure, to_mask
 from napari_inter2former.predictor._engine import Engine
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["click", "plain", "plainly", "run"]
 
 AREAS = (0.005, 0.02, 0.1, 0.25, 0.5)
-PRESETS = ("tiny", "small", "base")
-QUICK_PRESETS = ("tiny", "base")
 SIDES = (1024, 2048)
 
 
@@ -64,7 +63,7 @@ class _NoPacking:
 def run(quick: bool) -> list[Result]:
     """Measure clicks over area ratios, at windows of 1024 and 2048 pixels."""
     results = []
-    for preset in QUICK_PRESETS if quick else PRESETS:
+    for preset in chosen_presets(("tiny",) if quick else PRESETS):
         for side in SIDES[:1] if quick else SIDES:
             results += _clicks(preset, side, quick)
     return results

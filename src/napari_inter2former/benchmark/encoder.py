@@ -6,11 +6,12 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, milliseconds
+from napari_inter2former.model import Inter2Former
 
 __all__ = ["gflop", "run"]
 
-PRESETS = ("tiny", "small", "base")
 SIDES = (1024, 2048)
 
 
@@ -18,7 +19,7 @@ SIDES = (1024, 2048)
 def run(quick: bool) -> list[Result]:
     """Measure encoding at 1024 and 2048 pixels, edge features included."""
     results = []
-    for preset in PRESETS[:1] if quick else PRESETS:
+    for preset in chosen_presets(("tiny",) if quick else PRESETS):
         for side in SIDES[:1] if quick else SIDES:
             network, picture = model(preset), image(side)
             least = 3 if side == SIDES[0] else 1
@@ -45,9 +46,11 @@ def gflop(preset: str, side: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.device("meta"):
-        network = type(model(preset))(model(preset).config).eval()
+    config = model(preset).config
+    # Gradients choose the plain formulas; meta tensors compute nothing.
+    with torch.device("meta"), torch.inference_mode(False), torch.enable_grad():
+        network = Inter2Former(config).eval()
         picture = torch.empty(1, side, side, 3)
-    with counter, torch.inference_mode(False), torch.enable_grad():  # the plain formulas
-        network.encode_batch(picture)
-    return counter.get_total_flops() * 1e-9
+        with counter:
+            network.encode_batch(picture)
+    return float(counter.get_total_flops()) * 1e-9

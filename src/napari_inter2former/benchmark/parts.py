@@ -11,6 +11,7 @@ from torch import Tensor
 from napari_inter2former.benchmark import experts
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model, scene
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, medians
 from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.model.upsampling import object_box
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-PRESETS = ("tiny", "small", "base")
-QUICK_PRESETS = ("base",)
 SIDE = 1024
 AREAS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
@@ -41,7 +40,7 @@ def run(quick: bool) -> list[Result]:
         Without the compiled extension.
     """
     results = []
-    for preset in QUICK_PRESETS if quick else PRESETS:
+    for preset in chosen_presets(("base",) if quick else PRESETS):
         results += _parts(preset, quick)
     return results + experts.run(quick)
 
