@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from napari_inter2former.benchmark._result import Result
@@ -23,7 +25,7 @@ def run(quick: bool) -> list[Result]:
         for side in SIDES[:1] if quick else SIDES:
             network, picture = model(preset), image(side)
             least = 3 if side == SIDES[0] else 1
-            ms = milliseconds(lambda n=network, p=picture: n.encode(p), 0.5 if quick else 3, least)
+            ms = milliseconds(partial(network.encode, picture), 0.5 if quick else 3, least)
             results.append(
                 Result(
                     suite="encoder",

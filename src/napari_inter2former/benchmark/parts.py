@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +31,9 @@ AREAS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 def run(quick: bool) -> list[Result]:
     """Measure DPE, DHA, DLU and HMoE against what they replace.
 
-    DPE and DLU run on the same kernels with and without their boxes; DHA is compared with full
-    attention for all tokens by PyTorch's `scaled_dot_product_attention`.
+    DPE and DLU are compared with the full modules in PyTorch, DHA with full attention for all
+    tokens by `scaled_dot_product_attention`; DLU, localisation included, also with the full
+    upsampling on the same kernels.
 
     Raises
     ------
@@ -57,7 +58,7 @@ def _parts(preset: str, quick: bool) -> list[Result]:
         for part in (_dpe, _dlu, _dha):
             calls = part(network, decoder, features, area)
             ms = medians(calls, 0.3 if quick else 1.0, 5)
-            (fast, fast_ms), (reference, reference_ms) = ms.items()
+            (fast, fast_ms), (reference, reference_ms), *others = ms.items()
             results.append(
                 Result(
                     suite="kernels",
@@ -68,6 +69,7 @@ def _parts(preset: str, quick: bool) -> list[Result]:
                     reference=reference,
                     reference_ms=reference_ms,
                     rate=matmul_rate(),
+                    figures=dict(others) or None,
                 )
             )
     return results
@@ -109,7 +111,12 @@ def _dlu(
     def full() -> Tensor:
         return decoder.upsample(field, x, features.edges, whole, threads)
 
-    return {"dlu": local, "full upsampling": full}
+    prompts = network.prompt(known.reference[None])[2::-1]
+
+    def plain() -> Tensor:
+        return network.upsampling(x[None], features.edges, prompts)
+
+    return {"dlu": local, "full upsampling (PyTorch)": plain, "full_on_kernels_ms": full}
 
 
 def _dha(
@@ -118,7 +125,7 @@ def _dha(
     threads = torch.get_num_threads()
     field = decoder.native.PromptField(decoder.prompt, scene(SIDE, area).reference.numpy(), threads)
     edge = torch.from_numpy(field.edge())
-    layer = network.layers[0]
+    layer: Any = network.layers[0]
     h, w = features.tokens.shape[1:3]
     x = features.tokens[0].flatten(0, 1)
     everything = torch.ones_like(edge)
