@@ -37,7 +37,7 @@ class EverythingSettings:
         If a value is out of range.
     """
 
-    spacing: int = 32
+    spacing: int = 48
     min_score: float = 0.4
     min_area: int = 20
     max_area: int | None = None
