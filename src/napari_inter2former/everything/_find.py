@@ -30,7 +30,7 @@ SAME = 0.6
 """Masks with a higher intersection over union are one object."""
 COVERED = 0.6
 """A mask that shares more than this part of itself with a better one is dropped."""
-HOPELESS = 0.2
+HOPELESS = 0.25
 """A mask whose intersection over union with that of another click inside it is lower is dropped."""
 
 BATCH = 16

@@ -37,8 +37,8 @@ class EverythingSettings:
         If a value is out of range.
     """
 
-    spacing: int = 48
-    min_score: float = 0.4
+    spacing: int = 32
+    min_score: float = 0.5
     min_area: int = 20
     max_area: int | None = None
     zoom: float | None = None
