@@ -146,6 +146,8 @@ def _client(workers: int, scheduler: str | None, processes: bool) -> Iterator[An
         with client:
             yield client
         return
+    # Each task sets its own threads; this is for what else counts processors.
+    threads = str(max(1, (os.cpu_count() or 1) // workers))
     with (
         LocalCluster(
             n_workers=workers,
@@ -154,8 +156,7 @@ def _client(workers: int, scheduler: str | None, processes: bool) -> Iterator[An
             protocol="tcp",
             host="127.0.0.1",
             dashboard_address=None,
-            # Each task sets its own threads; the limit is for what else counts processors.
-            env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))},
+            **({"env": {"OMP_NUM_THREADS": threads}} if processes else {}),
         ) as cluster,
         Client(cluster) as client,
     ):
