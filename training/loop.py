@@ -166,8 +166,11 @@ class Trainer:
                 loss = loss + F.binary_cross_entropy_with_logits(output.iou, reached)
             (loss / clicks).backward()
             rm.update(reference, predicted)
+        # A frozen encoder has outputs that need no gradient.
+        outputs = zip((features.tokens, *features.edges), leaves, strict=True)
+        learned = [(x, leaf.grad) for x, leaf in outputs if x.requires_grad]
         torch.autograd.backward(
-            [auxiliary, features.tokens, *features.edges], [None, *(x.grad for x in leaves)]
+            [auxiliary, *(x for x, _ in learned)], [None, *(gradient for _, gradient in learned)]
         )
         average_gradients(self.named_parameters.values())
         torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)

@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
     result.add_argument("--hours", type=float, default=4, help="training time in all")
     result.add_argument("--start", help="weights to start from (name or path)")
+    result.add_argument("--freeze-encoder", action="store_true", help="learn all but the encoder")
     result.add_argument(
         "--emphasis",
         type=factor,
@@ -123,6 +124,7 @@ class Run:
             model = load_model(arguments.start)
         else:
             model = build_model(arguments.preset)
+        model.encoder.requires_grad_(not arguments.freeze_encoder)
         training = pick(TrainingOptions, arguments)
         assert isinstance(training, TrainingOptions)
         self.trainer = Trainer(model.to(arguments.device), training)

@@ -49,7 +49,8 @@ def texture(side: int, rng: np.random.Generator) -> Field:
         return np.asarray((field + 0.5 * smooth_noise(side, scale / 6, rng)) / 1.3, np.float32)
     if kind == 1:  # granules, or holes
         sign = np.float32(rng.choice([-2.5, 2.5]))
-        return sign * np.clip((field - np.float32(rng.uniform(0.4, 1.3))) * 3, 0, 1)
+        granules = np.clip((field - np.float32(rng.uniform(0.4, 1.3))) * 3, 0, 1)
+        return np.asarray(sign * granules, np.float32)
     if kind == 2:  # ridges, a network
         return np.float32(1.2) - np.float32(3) * np.minimum(np.abs(field), np.float32(0.8))
     if kind == 3:  # stripes
@@ -80,8 +81,9 @@ def displacement(side: int, amount: float, rng: np.random.Generator) -> tuple[Fi
     """
     cells = int(rng.integers(3, 9))
     grid = rng.standard_normal((cells + 1, cells + 1, 2), dtype=np.float32)
-    moves = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
-    moves *= np.float32(amount * side / cells)
+    moves = cv2.resize(
+        grid * np.float32(amount * side / cells), (side, side), interpolation=cv2.INTER_CUBIC
+    )
     place = np.arange(side, dtype=np.float32)
     return moves[..., 0] + place, moves[..., 1] + place[:, None]
 

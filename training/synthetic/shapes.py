@@ -256,7 +256,7 @@ def depth(labels: LabelMap) -> NDArray[np.float32]:
 def relative_depth(labels: LabelMap, deep: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return `depth` in units of the radius of a disc of each object's area."""
     radius = np.sqrt(np.bincount(labels.ravel()) / np.pi).astype(np.float32)
-    return deep / np.maximum(radius, 1)[labels]
+    return np.asarray(deep / np.maximum(radius, 1)[labels], np.float32)
 
 
 SHAPES: dict[Shape, float] = {
