@@ -8,6 +8,17 @@
 
 namespace inter2former {
 
+// Memory for `floats` zeros.
+class AlignedFloats {
+public:
+    explicit AlignedFloats(int64_t floats);
+    float* get() const { return first_; }
+
+private:
+    std::unique_ptr<float[]> storage_;
+    float* first_;  // of the first cache line
+};
+
 // The weights of all experts of one layer, packed once for one instruction set. Immutable, so any
 // number of threads may use it at the same time.
 class PackedExperts {
@@ -22,20 +33,40 @@ public:
     // Throws std::invalid_argument when an index lies outside [0, experts).
     void run(const float* x, const int64_t* index, int64_t tokens, float* y, int threads) const;
 
+    // y[tokens[i]] += scale[i] * expert index[i] of x[tokens[i]] for `count` tokens out of `rows`; the
+    // LayerNorm `norm`, if any, is applied to x first. Throws std::invalid_argument when an index is
+    // out of range or the tokens do not ascend.
+    void add(const float* x, const InputNorm* norm, int64_t rows, const int64_t* tokens,
+             const int64_t* index, const float* scale, int64_t count, float* y, int threads) const;
+
     const ExpertsKernel& kernel() const { return kernel_; }
     int64_t experts() const { return experts_; }
     int64_t width() const { return width_; }
     int64_t hidden() const { return hidden_; }
     int64_t bytes() const { return experts_ * expert_floats_ * static_cast<int64_t>(sizeof(float)); }
 
-private:
     ExpertWeights expert(int64_t number) const;
+
+private:
+    void run_sorted(Block all, const int64_t* index, int threads) const;
+
 
     const ExpertsKernel& kernel_;
     int64_t experts_, width_, hidden_;
     int64_t gate_up_floats_, norm_floats_, down_floats_, expert_floats_;
-    std::unique_ptr<float[]> storage_;
-    float* weights_;  // `storage_` from its first cache line on
+    AlignedFloats weights_;
 };
+
+// Rows of work for a thread at a time: tall blocks read the weights less often, but there must be
+// enough of them to occupy every thread. (Results do not depend on it.)
+int64_t block_rows(const ExpertsKernel& kernel, int64_t tokens, int threads);
+
+// Working memory of the calling thread, kept from call to call; it begins with a cache line.
+float* scratch(int64_t floats);
+
+// Packs rows of `length` floats, `count` of them, into panels of `lanes` rows: element k of row r goes
+// to panel[k * lanes + r] of the panel that has it.
+void pack_panels(const float* rows, int64_t count, int64_t length, int64_t padded_length,
+                 float* panels, int64_t lanes);
 
 }  // namespace inter2former

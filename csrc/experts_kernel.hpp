@@ -1,4 +1,4 @@
-// What one instruction set offers for the grouped experts of HMoE (Inter2Former, section 3.6).
+// What one instruction set offers for the experts of HMoE (Inter2Former, section 3.6).
 #pragma once
 
 #include <cstddef>
@@ -19,24 +19,59 @@ struct ExpertWeights {
     int64_t hidden;  // hidden features
 };
 
+// LayerNorm of the layer's input: weight and bias padded with zeros to a multiple of W.
+struct InputNorm {
+    const float* weight;
+    const float* bias;
+};
+
+// Scores of the experts, the shared one's last (Eq. 16): panels of 2 W centroids, packed like `down`.
+struct Router {
+    const float* centroids;
+    const float* bias;  // of each routed expert, for the choice only
+    int64_t routed;     // number of routed experts
+};
+
+// The tokens of one block of work and what becomes of their results: row t of y is set to
+// base[t] + scale[i] * expert(x[t]) for t = tokens[i]. x, base and y have rows of `width` floats.
+struct Block {
+    const float* x;
+    const InputNorm* norm;  // applied to x first; may be null
+    const int64_t* tokens;
+    int64_t count;
+    const float* scale;  // null: 1
+    const float* base;   // null: 0; may be y
+    float* y;
+};
+
+// What is chosen for the edge tokens: expert[t] and its share[t], set where edge[t] for t in a block.
+struct Routing {
+    const bool* edge;
+    int64_t* expert;
+    float* share;
+};
+
 struct ExpertsKernel {
     const char* name;
     int vector_width;  // W above
     int tile_rows;     // tokens that one register tile holds
 
-    // Sets y[t] = expert(x[t]) for the `count` token numbers t in `tokens`; x and y have rows of
-    // `width` floats. `scratch` holds scratch_floats(width, hidden, count) floats.
-    void (*run)(const ExpertWeights& weights, const float* x, const int64_t* tokens, int64_t count,
-                float* y, float* scratch);
+    // Both take scratch_floats(...) floats to work in.
+    void (*run)(const ExpertWeights& weights, const Block& block, float* scratch);
+    // The shared expert, with what every token of the block needs besides: the choice of a routed
+    // expert (Eq. 17, 18). Results are scaled by what the routed expert's share leaves.
+    void (*run_shared)(const ExpertWeights& weights, const Router& router, const Block& block,
+                       const Routing& routing, float* scratch);
 
     int64_t padded(int64_t n) const { return (n + vector_width - 1) / vector_width * vector_width; }
     int64_t padded_output(int64_t n) const {
         const int64_t panel = 2 * static_cast<int64_t>(vector_width);
         return (n + panel - 1) / panel * panel;
     }
-    int64_t scratch_floats(int64_t width, int64_t hidden, int64_t count) const {
-        const int64_t tiles = (count + tile_rows - 1) / tile_rows;
-        return tiles * tile_rows * (padded(width) + padded(hidden));
+    // `centroids` is 0 for `run`.
+    int64_t scratch_floats(int64_t width, int64_t hidden, int64_t centroids, int64_t count) const {
+        const int64_t rows = (count + tile_rows - 1) / tile_rows * tile_rows;
+        return rows * (padded(width) + padded(hidden)) + tile_rows * padded_output(centroids) + rows;
     }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -11,18 +12,41 @@
 #include <pthread.h>
 #endif
 
+#include "openmp_team.hpp"
+
 namespace {
 
+// Numbered tasks that any number of threads take until none is left.
+struct Tasks {
+    inter2former::Task task;
+    void* context;
+    int64_t count;
+    std::atomic<int64_t> next{0};
+
+    void work() {
+        for (;;) {
+            const int64_t number = next.fetch_add(1, std::memory_order_relaxed);
+            if (number >= count) return;
+            task(context, number);
+        }
+    }
+};
+
+// Waits for a condition that usually holds soon, for as long as waking a sleeping thread takes.
+template <class Condition>
+void wait_briefly(Condition condition) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(50);
+    while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+}
+
+// Threads of our own, for processes whose OpenMP team can't be borrowed.
 class ThreadPool {
 public:
-    void run(int threads, int64_t count, inter2former::Task task, void* context) {
-        const int helpers = grow(static_cast<int>(std::min<int64_t>(threads, count)) - 1);
+    void run(int threads, Tasks& tasks) {
+        const int helpers = grow(threads - 1);
         {
             std::lock_guard<std::mutex> lock(mutex_);
-            task_ = task;
-            context_ = context;
-            count_ = count;
-            next_.store(0, std::memory_order_relaxed);
+            tasks_ = &tasks;
             places_ = helpers;
         }
         if (helpers == 1) {
@@ -30,10 +54,14 @@ public:
         } else {
             wake_.notify_all();
         }
-        work();
+        tasks.work();
         // Helpers that have not woken by now are not needed: nothing is left to take.
+        {
+            std::lock_guard<std::mutex> lock(mutex_);
+            places_ = 0;
+        }
+        wait_briefly([this] { return working_ == 0; });
         std::unique_lock<std::mutex> lock(mutex_);
-        places_ = 0;
         done_.wait(lock, [this] { return working_ == 0; });
     }
 
@@ -50,35 +78,27 @@ private:
     }
 
     void help() {
-        std::unique_lock<std::mutex> lock(mutex_);
         for (;;) {
+            wait_briefly([this] { return places_ > 0; });
+            std::unique_lock<std::mutex> lock(mutex_);
             wake_.wait(lock, [this] { return places_ > 0; });
             --places_;
             ++working_;
+            Tasks& tasks = *tasks_;
             lock.unlock();
-            work();
+            tasks.work();
             lock.lock();
             if (--working_ == 0) done_.notify_one();
         }
     }
 
-    void work() {
-        for (;;) {
-            const int64_t number = next_.fetch_add(1, std::memory_order_relaxed);
-            if (number >= count_) return;
-            task_(context_, number);
-        }
-    }
-
     std::mutex mutex_;
     std::condition_variable wake_, done_;
-    inter2former::Task task_ = nullptr;
-    void* context_ = nullptr;
-    int64_t count_ = 0;
-    std::atomic<int64_t> next_{0};
+    Tasks* tasks_ = nullptr;
     int started_ = 0;  // touched by the holder of in_use only
-    int places_ = 0;   // helpers that may still join the current tasks
-    int working_ = 0;  // helpers at work on them
+    // Changed under the mutex; atomic because they are read without it while waiting briefly.
+    std::atomic<int> places_{0};   // helpers that may still join the current tasks
+    std::atomic<int> working_{0};  // helpers at work on them
 };
 
 // Never destroyed: its sleeping threads may outlive every static object at exit.
@@ -100,10 +120,14 @@ ThreadPool& the_pool() {
 }  // namespace
 
 void inter2former::parallel_for(int threads, int64_t count, Task task, void* context) {
-    if (threads > 1 && count > 1) {
+    Tasks tasks{task, context, count};
+    threads = static_cast<int>(std::min<int64_t>(threads, count));
+    if (threads > 1) {
+        const auto work = [](void* all) { static_cast<Tasks*>(all)->work(); };
+        if (run_in_openmp_team(threads, work, &tasks)) return;
         ThreadPool& threads_to_share = the_pool();
         std::unique_lock<std::mutex> lock(threads_to_share.in_use, std::try_to_lock);
-        if (lock.owns_lock()) return threads_to_share.run(threads, count, task, context);
+        if (lock.owns_lock()) return threads_to_share.run(threads, tasks);
     }
-    for (int64_t number = 0; number < count; ++number) task(context, number);
+    tasks.work();
 }

@@ -19,57 +19,33 @@ import torch
 from tqdm import tqdm
 
 from napari_inter2former.errors import Inter2FormerError
-from napari_inter2former.evaluation.datasets import DatasetError, Pair
+from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
+from napari_inter2former.evaluation.layouts.folders import match_files
 from napari_inter2former.training.loop import Trainer, TrainingOptions
 from napari_inter2former.training.pool import make_dataset
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
 from napari_inter2former.weights import list_models, load_model, save_weights, user_models_folder
 
-EXTENSIONS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp")
-LABEL_ENDINGS = ("_labels", "_label", "_masks", "_mask", "_seg", "")
-IMAGE_ENDINGS = ("_image", "_img", "")
 
+def find_training_pairs(images: Path, labels: Path | None = None) -> list[Pair]:
+    """List the images to train on.
 
-def match_files(images: Path, labels: Path) -> list[Pair]:
-    """Pair the images of one folder with the label maps of another, or of the same one.
-
-    An image and its labels share their name, apart from the endings ``_image`` or ``_img``, and
-    ``_label``, ``_labels``, ``_mask``, ``_masks`` (Cellpose) or ``_seg``.
+    Parameters
+    ----------
+    images : Path
+        With `labels`, a folder of images. Without, a dataset in any layout that
+        `napari_inter2former.evaluation.find_datasets` knows, or a folder of datasets.
+    labels : Path, optional
+        A folder of label maps named as the images.
 
     Raises
     ------
     DatasetError
         If a folder is missing, or no image has labels.
     """
-    for folder in (images, labels):
-        if not folder.is_dir():
-            raise DatasetError(f"{folder}: there is no such folder.")
-    same = images.resolve() == labels.resolve()
-    endings = LABEL_ENDINGS[:-1] if same else LABEL_ENDINGS
-    by_key: dict[str, Path] = {}
-    for path in _pictures(labels):
-        ending = next((e for e in endings if path.stem.endswith(e)), None)
-        if ending is not None:
-            by_key.setdefault(path.stem.removesuffix(ending), path)
-    taken = set(by_key.values()) if same else set()
-    pairs = []
-    for path in _pictures(images):
-        if path in taken:
-            continue
-        ending = next(e for e in IMAGE_ENDINGS if path.stem.endswith(e))
-        key = path.stem.removesuffix(ending)
-        if key in by_key:
-            pairs.append(Pair(key, path, by_key[key]))
-    if not pairs:
-        raise DatasetError(
-            f"No image in {images} has labels in {labels}. An image and its labels share their "
-            "name, for example cells1.tif and cells1_labels.tif."
-        )
-    return pairs
-
-
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS)
+    if labels is not None and labels.resolve() != images.resolve():
+        return match_files(images, labels)
+    return [pair for source in find_datasets(images, "train").values() for pair in source.pairs]
 
 
 def check_name(name: str, overwrite: bool) -> Path:
@@ -169,8 +145,10 @@ def finetune(
 def parser() -> argparse.ArgumentParser:
     """Return the command line's parser."""
     result = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    result.add_argument("--images", type=Path, required=True, help="folder of images")
-    result.add_argument("--labels", type=Path, help="folder of label maps (default: the images')")
+    result.add_argument("--images", type=Path, required=True, help="folder of images, or a dataset")
+    result.add_argument(
+        "--labels", type=Path, help="folder of label maps (default: beside the images)"
+    )
     result.add_argument("--name", required=True, help="name of the new model")
     result.add_argument("--weights", default="tiny", help="model to start from (name or path)")
     result.add_argument("--minutes", type=float, default=30, help="training time (default: 30)")
@@ -185,7 +163,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
     try:
-        pairs = match_files(options.images, options.labels or options.images)
+        pairs = find_training_pairs(options.images, options.labels)
         print(f"{len(pairs)} images with labels")
         path = finetune(
             pairs,

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_inter2former.evaluation.datasets import (
-    DatasetError,
-    Pair,
-    find_datasets,
-    find_pairs,
-)
+from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
 from napari_inter2former.images import as_image_source
+from napari_inter2former.predictor._cache import BoundedCache
 
 MIN_AREA = 24
 """Objects with fewer pixels are not trained on."""
 
+MEMORY_BYTES = 6 << 30
+"""Pixels and labels kept in memory, by all datasets together."""
+
+MOST_CHECKED = 3000
+"""Of a larger dataset so many images are read before training begins; the others when drawn."""
+
+Content = tuple[NDArray[np.uint8], NDArray[np.int32]]
+
+_memory: BoundedCache[Pair, Content] = BoundedCache(MEMORY_BYTES)
+_lock = threading.Lock()
+
 
 class TrainingImage:
-    """A pair of files whose pixels are read on first use and kept in memory.
+    """A pair of files whose pixels are read when they are used, and kept as memory allows.
 
     Parameters
     ----------
@@ -35,8 +45,17 @@ class TrainingImage:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
 
-    @cached_property
-    def _content(self) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    @property
+    def _content(self) -> Content:
+        with _lock:
+            content = _memory.get(self.pair)
+        if content is None:
+            content = self._read()
+            with _lock:
+                _memory.put(self.pair, content, sum(array.nbytes for array in content))
+        return content
+
+    def _read(self) -> Content:
         picture, labels = self.pair.read()
         source = as_image_source(picture.data, picture.channel_axis, picture.rgb)
         pixels = source.read(0, 0, *source.shape, 0)
@@ -61,8 +80,9 @@ class TrainingImage:
     def objects(self) -> NDArray[np.float32]:
         """Objects as rows of (centre row, centre column, area), in pixels."""
         rows = []
-        for label, box in enumerate(ndimage.find_objects(self.labels), start=1):
-            inside = self.labels[box] == label
+        labels = self.labels
+        for label, box in enumerate(ndimage.find_objects(labels), start=1):
+            inside = labels[box] == label
             area = int(inside.sum())
             if area >= MIN_AREA:
                 row, column = (float(axis.mean()) for axis in inside.nonzero())
@@ -70,17 +90,68 @@ class TrainingImage:
         return np.array(rows, np.float32).reshape(-1, 3)
 
 
+class LazyImages(Sequence[TrainingImage]):
+    """Images of which only some have been read; those that turn out unusable are replaced.
+
+    Parameters
+    ----------
+    images : list of TrainingImage
+        All of them. At least one must be usable.
+    """
+
+    def __init__(self, images: Sequence[TrainingImage]) -> None:
+        self._images = list(images)
+        self.skipped: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the image there, or another one instead of one that can't be used.
+
+        That one is named on the standard error stream, once, with the number of such images.
+        """
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        while reason := unusable(self._images[index]):
+            self.skipped.append(reason)
+            print(f"left out ({len(self.skipped)} by now): {reason}", file=sys.stderr)
+            last = self._images.pop()
+            if not self._images:
+                raise DatasetError(f"No image is left to train on. {reason}")
+            if index < len(self._images):
+                self._images[index] = last
+            index %= len(self._images)
+        return self._images[index]
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """A named set of images that hold at least one object each."""
+    """A named set of images that hold at least one object each.
+
+    Attributes
+    ----------
+    name : str
+        For messages and weights files.
+    images : sequence of TrainingImage
+        The images.
+    objects : int
+        Number of objects in all; an estimate for large datasets.
+    """
 
     name: str
     images: Sequence[TrainingImage]
+    objects: int
 
-    @property
-    def objects(self) -> int:
-        """Number of objects."""
-        return sum(len(image.objects) for image in self.images)
+
+def unusable(image: TrainingImage) -> str:
+    """Return why an image can't be trained on, or nothing if it can."""
+    try:
+        if len(image.objects):
+            return ""
+    except (ValueError, OSError) as error:
+        return str(error)
+    return f"{image.pair.label}: no object of at least {MIN_AREA} pixels."
 
 
 def make_dataset(name: str, pairs: Sequence[Pair]) -> tuple[Dataset, list[str]]:
@@ -91,7 +162,8 @@ def make_dataset(name: str, pairs: Sequence[Pair]) -> tuple[Dataset, list[str]]:
     name : str
         For messages and weights files.
     pairs : sequence of Pair
-        The files.
+        The files. Of more than `MOST_CHECKED` a part, spread over all, is read; the others when
+        they are drawn.
 
     Returns
     -------
@@ -105,27 +177,26 @@ def make_dataset(name: str, pairs: Sequence[Pair]) -> tuple[Dataset, list[str]]:
     DatasetError
         If nothing is left.
     """
-    images, skipped = [], []
-    for pair in pairs:
-        image = TrainingImage(pair)
-        try:
-            if len(image.objects):
-                images.append(image)
-            else:
-                skipped.append(f"{pair.label}: no object of at least {MIN_AREA} pixels.")
-        except (ValueError, OSError) as error:
-            skipped.append(str(error))
-    if not images:
-        reasons = "\n".join(skipped[:5]) or "There are no pairs."
-        raise DatasetError(f"The dataset {name!r} holds nothing to train on.\n{reasons}")
-    return Dataset(name, images), skipped
+    images = [TrainingImage(pair) for pair in pairs]
+    step = -(-len(images) // MOST_CHECKED) or 1
+    reasons = {image: unusable(image) for image in images[::step]}
+    skipped = [reason for reason in reasons.values() if reason]
+    usable = [image for image, reason in reasons.items() if not reason]
+    if not usable:
+        told = "\n".join(skipped[:5]) or "There are no pairs."
+        raise DatasetError(f"The dataset {name!r} holds nothing to train on.\n{told}")
+    objects = sum(len(image.objects) for image in usable)
+    if step == 1:
+        return Dataset(name, usable, objects), skipped
+    left = [image for image in images if not reasons.get(image)]
+    return Dataset(name, LazyImages(left), round(objects / len(usable) * len(left))), skipped
 
 
 def read_pool(folder: Path, split: str) -> tuple[list[Dataset], list[str]]:
-    """Read every dataset ``folder/NAME/split`` of a pool; see `make_dataset`."""
+    """Read every dataset of a pool, such as ``folder/NAME/split``; see `make_dataset`."""
     datasets, skipped = [], []
-    for name, path in find_datasets(folder, split).items():
-        dataset, left_out = make_dataset(name, find_pairs(path))
+    for name, source in find_datasets(folder, split).items():
+        dataset, left_out = make_dataset(name, source.pairs)
         datasets.append(dataset)
         skipped += left_out
     return datasets, skipped

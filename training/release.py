@@ -1,7 +1,8 @@
 """Turn a training checkpoint into weights that ship, with a model card.
 
-Run ``python -m napari_inter2former.training.release --help``. Twice, usually: once before the
-evaluation, once with its result (``--evaluation``) to write the figures into both.
+With ``--pool`` all at once: the weights are written, evaluated, and get a card with figures and
+pictures. Else twice: once before ``inter2former evaluate --report DIR``, once with its result
+(``--evaluation``, ``--report``).
 """
 
 from __future__ import annotations
@@ -13,14 +14,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_inter2former._files import write_file
+from napari_inter2former.cli import main as inter2former
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.model import PRESETS, ModelConfig, build_model
+from napari_inter2former.training.card import CardContent, read_cases, read_sources, write_card
 from napari_inter2former.training.checkpoint import CheckpointError, load_checkpoint
-from napari_inter2former.weights import load_model, save_weights
+from napari_inter2former.weights import load_model, read_metadata, save_weights
 
 
-def release(checkpoint: Path, path: Path, data: str, evaluation: dict[str, Any] | None) -> None:
+def release(
+    checkpoint: Path,
+    path: Path,
+    data: str | None = None,
+    *,
+    machine: str = "two CPU cores",
+    evaluation: dict[str, Any] | None = None,
+    report: Path | None = None,
+    sources: Path | None = None,
+) -> None:
     """Write the averaged weights of a checkpoint, and a model card beside them.
 
     Parameters
@@ -29,90 +40,119 @@ def release(checkpoint: Path, path: Path, data: str, evaluation: dict[str, Any] 
         From `train`.
     path : Path
         Of the weights; the card has the same name and the suffix ``.md``.
-    data : str
-        What the model was trained on, in a sentence or two.
+    data : str, optional
+        What the model was trained on, in a sentence or two; by default what the weights that are
+        at `path` already say.
+    machine : str
+        What it was trained on.
     evaluation : dict, optional
         The JSON of ``inter2former evaluate`` for these weights.
+    report : Path, optional
+        The folder of its ``--report``, for pictures.
+    sources : Path, optional
+        A table of the datasets' licences, see `read_sources`. Only what it names as free is shown
+        in pictures.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint can't be used, or the evaluation is of other weights.
+    CardError
+        If the report or the sources can't be used, or nothing says what `data` is.
     """
     saved = load_checkpoint(checkpoint)
     config = ModelConfig.from_dict(saved.progress["config"])
     # The window is a choice of use, not of training.
     model = build_model(replace(config, window=PRESETS[config.name].window))
     model.load_state_dict(saved.average)
+    if data is None:
+        data = read_metadata(path)["training"].get("data") if path.is_file() else None
+    if not data:
+        raise CheckpointError("Say what it was trained on: --data TEXT.")
     training = {
         "data": data,
+        "machine": machine,
         "hours": round(saved.progress["seconds"] / 3600, 2),
         "steps": saved.progress["step"],
         "masks": saved.progress["masks"],
     }
-    figures = (evaluation or {}).get("datasets", {})
-    save_weights(path, model, {"training": training, "figures": figures}, half=True)
-    sha256 = load_model(path).weights_sha256 or ""
-    tested = (evaluation or {}).get("weights", {}).get("sha256")
-    if evaluation is not None and tested != sha256:
-        raise CheckpointError(
-            f"The evaluation is of weights {str(tested)[:12]}, the checkpoint gives {sha256[:12]}: "
-            "evaluate these weights, then release them again."
-        )
-    write_file(path.with_suffix(".md"), card(path, config, training, sha256, figures).encode())
-
-
-def card(
-    path: Path, config: ModelConfig, training: dict[str, Any], sha256: str, figures: dict[str, Any]
-) -> str:
-    """Return the text of a model card."""
-    parameters = sum(p.numel() for p in build_model(config).parameters())
-    lines = [
-        f"# {path.stem}",
+    content = CardContent(
+        config,
+        training,
         "",
-        "Inter2Former weights for interactive segmentation of microscopy images.",
-        "",
-        (
-            f"- Preset `{config.name}`, {parameters / 1e6:.1f} million parameters, "
-            f"{path.stat().st_size / 2**20:.1f} MiB in half precision."
-        ),
-        f"- Trained on {training['data']}",
-        (
-            f"- {training['hours']} hours on a two-core CPU, {training['steps']:,} steps, "
-            f"{training['masks']:,} masks with simulated clicks."
-        ),
-        "- Images are normalised per channel by percentiles 1 to 99.8.",
-        "- Licence: BSD-3-Clause.",
-        f"- SHA-256 of the tensors: `{sha256}`",
-    ]
-    if figures:
-        lines += [
-            "",
-            "## Figures",
-            "",
-            "IoU after 1, 3, 5 and 10 clicks, and clicks needed for IoU 0.85 and 0.90 (20 where it",
-            "is not reached), on images never trained on. The zoom is found by the predictor.",
-            "",
-            "| dataset | objects | 1 | 3 | 5 | 10 | NoC85 | NoC90 |",
-            "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        ]
-        for name, row in sorted(figures.items()):
-            ious = " | ".join(_number(row["iou_at"].get(k)) for k in ("1", "3", "5", "10"))
-            clicks = " | ".join(_number(row["noc"].get(k)) for k in ("85", "90"))
-            lines.append(f"| {name} | {row['objects']} | {ious} | {clicks} |")
-    return "\n".join(lines) + "\n"
+        evaluation or {},
+        read_sources(sources) if sources else {},
+        read_cases(report) if report else [],
+    )
+    figures = content.evaluation.get("datasets", {})
+    beside = path.with_name(f".{path.name}.new")  # an evaluation of other weights must not harm it
+    try:
+        save_weights(beside, model, {"training": training, "figures": figures}, half=True)
+        content.sha256 = load_model(beside).weights_sha256 or ""
+        tested = content.evaluation.get("weights", {}).get("sha256")
+        if evaluation is not None and tested != content.sha256:
+            raise CheckpointError(
+                f"The evaluation is of weights {str(tested)[:12]}, the checkpoint gives "
+                f"{content.sha256[:12]}: evaluate these weights, then release them again."
+            )
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    write_card(path, content)
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}" if value <= 1 else f"{value:.1f}"
+def parser() -> argparse.ArgumentParser:
+    """Return the command line's parser."""
+    result = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    result.add_argument("--checkpoint", type=Path, required=True)
+    result.add_argument("--out", type=Path, required=True, help="weights/NAME.safetensors")
+    result.add_argument(
+        "--data", help="what it was trained on (default: as the weights at --out say)"
+    )
+    result.add_argument("--machine", default="two CPU cores", help="(default: %(default)s)")
+    result.add_argument("--evaluation", type=Path, help="JSON of inter2former evaluate")
+    result.add_argument("--report", type=Path, help="folder of its --report, for pictures")
+    result.add_argument(
+        "--sources", type=Path, help="licences of the datasets (default: POOL/SOURCES.md)"
+    )
+    result.add_argument("--pool", type=Path, help="evaluate on this pool's val split first")
+    result.add_argument("--objects", type=int, help="of each dataset, for --pool (default: all)")
+    result.add_argument("--workers", type=int, default=1, help="for --pool (default: 1)")
+    return result
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--checkpoint", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="weights/NAME.safetensors")
-    parser.add_argument("--data", required=True, help="what it was trained on, for the card")
-    parser.add_argument("--evaluation", type=Path, help="JSON of inter2former evaluate")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
+        sources: Path | None = options.sources
+        if options.pool:
+            release(options.checkpoint, options.out, options.data, machine=options.machine)
+            folder = options.checkpoint.parent
+            options.evaluation = options.evaluation or folder / "evaluation.json"
+            options.report = options.report or folder / "report"
+            command = ["evaluate", "--data", options.pool, "--weights", options.out,
+                       "--json", options.evaluation, "--report", options.report,
+                       "--workers", options.workers]  # fmt: skip
+            if options.objects:
+                command += ["--objects", options.objects]
+            failed = inter2former([str(part) for part in command])
+            if failed:
+                return failed
+            if sources is None and (options.pool / "SOURCES.md").is_file():
+                sources = options.pool / "SOURCES.md"
         evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else None
-        release(options.checkpoint, options.out, options.data, evaluation)
+        release(
+            options.checkpoint,
+            options.out,
+            options.data,
+            machine=options.machine,
+            evaluation=evaluation,
+            report=options.report,
+            sources=sources,
+        )
     except (Inter2FormerError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

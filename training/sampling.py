@@ -1,4 +1,4 @@
-"""Training samples: crops at a random scale, each with several objects."""
+"""Training samples: crops at a random scale, real or synthetic, each with several objects."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ from torch import Tensor
 
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.pool import Dataset, TrainingImage, dataset_weights
+from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
+from napari_inter2former.training.targets import draw_targets
 
 Crop: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]]
-
-MIN_VISIBLE = 48
-"""Objects with fewer pixels inside a crop are not asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,14 @@ class SamplingOptions:
     smallest, largest : float
         Range of the size (square root of the area) that the crop's main object is scaled to, in
         pixels; log-uniform.
-    union : float
-        Share of targets that are a whole group of neighbouring objects.
+    union, parts, background : float
+        Shares of targets that are a whole group of neighbouring objects, a piece of an object, and
+        background between objects.
+    synthetic : float
+        Share of crops that are synthetic scenes.
+    superpixels : float
+        Share of the other crops whose targets are superpixels. Their `labels` stay those of the
+        real objects, which is what the auxiliary task learns.
     """
 
     side: int = 192
@@ -50,6 +55,10 @@ class SamplingOptions:
     smallest: float = 20
     largest: float = 120
     union: float = 0.05
+    parts: float = 0.04
+    background: float = 0.03
+    synthetic: float = 0.15
+    superpixels: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -117,20 +126,48 @@ def draw_crop(
         source, moved, (side, side), flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
     )
     labels = cv2.warpAffine(
-        image.labels.astype(np.float32), matrix, (side, side), flags=flags | cv2.INTER_NEAREST
+        image.labels.astype(np.float32),
+        matrix,
+        (side, side),
+        flags=flags | cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=-1,
     ).astype(np.int32)
-    visible, counts = np.unique(labels, return_counts=True)
-    visible = visible[(visible > 0) & (counts >= MIN_VISIBLE)]
-    if not len(visible):
+    outside = labels < 0
+    objects = labels
+    if rng.random() < options.superpixels:
+        objects = superpixel_objects(pixels, outside, rng)
+    return finish(pixels, objects, np.where(outside, 0, labels), options, rng)
+
+
+def draw_synthetic(options: SamplingOptions, rng: np.random.Generator) -> Crop | None:
+    """Draw a synthetic crop; see `draw_crop`."""
+    pixels, labels = draw_scene(options.side, rng)
+    return finish(pixels, labels, labels, options, rng)
+
+
+def superpixel_objects(
+    pixels: NDArray[np.uint8], outside: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """Return superpixels without those that lie outside the image or are most of the crop."""
+    regions = draw_superpixels(pixels, rng)
+    sizes = np.bincount(regions.ravel())
+    beyond = np.bincount(regions.ravel(), outside.ravel())
+    unfit = (beyond > sizes / 2) | (sizes > 0.6 * regions.size)
+    return np.asarray(np.where(unfit[regions], 0, regions), np.int32)
+
+
+def finish(
+    pixels: NDArray[np.uint8],
+    objects: NDArray[np.int32],
+    labels: NDArray[np.int32],
+    options: SamplingOptions,
+    rng: np.random.Generator,
+) -> Crop | None:
+    """Choose a crop's targets among `objects` (-1 outside the image), and change its appearance."""
+    targets = draw_targets(pixels, objects, options, rng)
+    if targets is None:
         return None
-    chosen = rng.permutation(visible)[: options.objects]
-    if len(chosen) < options.objects:
-        chosen = np.concatenate([chosen, rng.choice(visible, options.objects - len(chosen))])
-    targets = labels == chosen[:, None, None]
-    for target in targets:
-        if rng.random() < options.union:
-            reach = cv2.dilate(target.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-            target |= np.isin(labels, np.unique(labels[reach & (labels > 0)]))
     return augment(np.asarray(pixels, np.float32) / np.float32(255), rng), targets, labels
 
 
@@ -161,9 +198,12 @@ def batches(
         batch = enlarged(options, shapes)
         crops: list[Crop] = []
         while len(crops) < batch.crops:
-            dataset = datasets[rng.choice(len(datasets), p=weights)]
-            image = dataset.images[int(rng.integers(len(dataset.images)))]
-            crop = draw_crop(image, batch, rng)
+            if rng.random() < options.synthetic:
+                crop = draw_synthetic(batch, rng)
+            else:
+                dataset = datasets[rng.choice(len(datasets), p=weights)]
+                image = dataset.images[int(rng.integers(len(dataset.images)))]
+                crop = draw_crop(image, batch, rng)
             if crop is not None:
                 crops.append(crop)
         images, targets, labels = zip(*crops, strict=True)

@@ -151,7 +151,7 @@ def test_evaluate(tmp_path, dataset, weights, capsys):
     assert main(["evaluate", "--data", str(tmp_path / "pool"), "--weights", weights,
                  "--objects", "3", "--clicks", "3", "--json", str(out)]) == 0  # fmt: skip
     figures = json.loads(out.read_text())
-    assert list(figures) == ["datasets", "mean", "weights"]
+    assert list(figures) == ["datasets", "mean", "weights", "method"]
     assert figures["weights"]["name"] == "test"
     assert len(figures["weights"]["sha256"]) == 64
     assert figures["datasets"]["nuclei"]["objects"] == 3
@@ -160,6 +160,19 @@ def test_evaluate(tmp_path, dataset, weights, capsys):
     assert "nuclei" in printed.out
     assert "1 file(s) skipped" in printed.err
     assert "3_label.png" in printed.err
+
+
+def test_evaluate_a_classical_method(tmp_path, dataset, capsys):
+    pytest.importorskip("matplotlib")
+    out, report = tmp_path / "figures.json", tmp_path / "report.html"
+    assert main(["evaluate", "--data", str(dataset), "--method", "grabcut", "--objects", "2",
+                 "--clicks", "2", "--json", str(out), "--report", str(report)]) == 0  # fmt: skip
+    figures = json.loads(out.read_text())
+    assert figures["weights"] == {"name": "grabcut", "sha256": None}
+    assert figures["method"] == "grabcut"
+    assert figures["mean"]["iou_at"]["1"] is not None
+    assert "Evaluation of grabcut" in report.read_text(encoding="utf-8")
+    assert str(report) in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -30,7 +30,8 @@ def test_recorded_clicks(sample):
 
 
 def test_the_samples_are_a_dataset():
-    assert find_datasets(sample_folder()) == {"data": sample_folder()}
+    (source,) = find_datasets(sample_folder()).values()
+    assert source.folder == sample_folder()
     assert len(select_objects(sample_folder()).objects) == len(SAMPLES)
 
 

@@ -16,8 +16,12 @@ from napari_inter2former.evaluation import (
 )
 
 
+def folders(root, split="val"):
+    return {name: source.folder for name, source in find_datasets(root, split).items()}
+
+
 def test_one_dataset(dataset):
-    assert find_datasets(dataset) == {"squares": dataset}
+    assert folders(dataset) == {"squares": dataset}
     assert [pair.name for pair in find_pairs(dataset)] == ["a", "b", "c"]
 
 
@@ -25,9 +29,9 @@ def test_a_split_dataset_and_its_split_have_the_same_name(tmp_path, squares, wri
     write_pair(tmp_path / "nuclei" / "val", "a", squares)
     write_pair(tmp_path / "nuclei" / "train", "b", squares)
     expected = {"nuclei": tmp_path / "nuclei" / "val"}
-    assert find_datasets(tmp_path / "nuclei") == expected
-    assert find_datasets(tmp_path / "nuclei" / "val") == expected
-    assert find_datasets(tmp_path / "nuclei", "train") == {"nuclei": tmp_path / "nuclei" / "train"}
+    assert folders(tmp_path / "nuclei") == expected
+    assert folders(tmp_path / "nuclei" / "val") == expected
+    assert folders(tmp_path / "nuclei", "train") == {"nuclei": tmp_path / "nuclei" / "train"}
 
 
 def test_a_folder_of_datasets(tmp_path, squares, write_pair):
@@ -36,7 +40,7 @@ def test_a_folder_of_datasets(tmp_path, squares, write_pair):
     write_pair(tmp_path / "train_only" / "train", "1", squares)
     (tmp_path / "notes").mkdir()
     (tmp_path / "index.csv").write_text("no dataset")
-    assert find_datasets(tmp_path) == {"a": tmp_path / "a", "b": tmp_path / "b" / "val"}
+    assert folders(tmp_path) == {"a": tmp_path / "a", "b": tmp_path / "b" / "val"}
 
 
 def test_nothing_there(tmp_path):

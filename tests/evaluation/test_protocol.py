@@ -20,7 +20,8 @@ from napari_inter2former.evaluation import (
     region_of,
 )
 
-KEYS = {"objects", "iou_at", "noc", "nof", "boundary_iou_at", "online_spc_ms", "spc20_ms"}
+KEYS = {"objects", "iou_at", "noc", "nof", "boundary_iou_at", "online_spc_ms", "spc20_ms",
+        "largest_drop", "curve"}  # fmt: skip
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_json(tmp_path, dataset, predictor, squares, write_pair):
     path = tmp_path / "new" / "figures.json"
     result.write(path)
     figures = json.loads(path.read_text())
-    assert set(figures) == {"datasets", "mean", "weights"}
+    assert set(figures) == {"datasets", "mean", "weights", "method"}
     assert set(figures["datasets"]) == {"squares", "other"}
     assert figures["weights"] == {"name": "in memory", "sha256": None}
     for row in [*figures["datasets"].values(), figures["mean"]]:

@@ -68,11 +68,64 @@ def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -
     checkpoint = ["--checkpoint", str(tmp_path / "run" / "checkpoint.safetensors")]
     command = [*checkpoint, "--out", str(weights), "--data", "drawn discs."]
     assert release.main(command) == 0
-    assert "drawn discs." in weights.with_suffix(".md").read_text()
+    card = weights.with_suffix(".md").read_text()
+    assert "drawn discs." in card
+    assert "## Figures" not in card
     assert read_metadata(weights)["training"]["masks"] > 0
+    before = weights.read_bytes()
     foreign = tmp_path / "evaluation.json"
     foreign.write_text('{"weights": {"sha256": "0"}, "datasets": {}}')
-    assert release.main([*command, "--evaluation", str(foreign)]) == 1
+    assert release.main([*command[:-1], "lies", "--evaluation", str(foreign)]) == 1
+    assert weights.read_bytes() == before
+    assert {p.name for p in tmp_path.glob("*new*")} == {"new.safetensors", "new.md"}
+
+
+def test_release_evaluates_and_shows_what_may_be_shown(
+    pool: Path, tmp_path: Path, preset: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    evaluate = release.inter2former
+    monkeypatch.setattr(
+        release, "inter2former", lambda command: evaluate([*command, "--clicks", "5"])
+    )
+    run_training(pool, tmp_path / "run", preset, 0.0005)
+    for dataset in ("discs", "others"):
+        draw_pair(pool / dataset / "val", "a", 5)
+    (pool / "SOURCES.md").write_text(
+        "| dataset | what it shows | licence | from (repository) |\n"
+        "| --- | --- | --- | --- |\n"
+        "| discs | bright discs | MIT | me/discs |\n"
+        "| others | discs again | CC BY-NC 4.0 | you/others |\n"
+    )
+    weights = tmp_path / "weights" / "new.safetensors"
+    weights.parent.mkdir()
+    (weights.parent / "new_worst_gone.jpg").write_bytes(b"of an earlier card")
+    checkpoint = ["--checkpoint", str(tmp_path / "run" / "checkpoint.safetensors")]
+    command = [*checkpoint, "--out", str(weights), "--pool", str(pool), "--objects", "1"]
+    assert release.main(command) == 1  # nothing says what it was trained on
+    assert release.main([*command, "--data", "drawn discs.", "--machine", "a desk"]) == 0
+    card = weights.with_suffix(".md").read_text()
+    for text in (
+        "hours on a desk",
+        "| discs | 1 |",
+        "| **mean** | 2 |",
+        "## Known weak spots",
+        "me/discs, MIT",
+        "| others | discs again | CC BY-NC 4.0 | you/others |",
+    ):
+        assert text in card
+    assert {p.name for p in weights.parent.iterdir()} == {
+        "new.safetensors",
+        "new.md",
+        "new_worst_discs.jpg",
+    }
+    assert set(read_metadata(weights)["figures"]) == {"discs", "others"}
+    # Once more, without saying again what it was trained on.
+    report = tmp_path / "run" / "report"
+    again = ["--evaluation", str(tmp_path / "run" / "evaluation.json"), "--report", str(report)]
+    assert release.main([*checkpoint, "--out", str(weights), *again]) == 0
+    assert "drawn discs." in weights.with_suffix(".md").read_text()
+    assert not list(weights.parent.glob("*.jpg"))  # no licence was named
 
 
 def test_finetuned_model_is_listed_and_segments(
@@ -106,7 +159,7 @@ def test_files_are_matched_by_name(tmp_path: Path) -> None:
         write(images / name)
     for name in ("a.png", "b_masks.tif", "c_label.png", "other.png"):
         write(labels / name, np.uint16)
-    pairs = finetune.match_files(images, labels)
+    pairs = finetune.find_training_pairs(images, labels)
     assert [(p.image.name, p.label.name) for p in pairs] == [
         ("a.png", "a.png"),
         ("b_img.tif", "b_masks.tif"),
@@ -115,7 +168,7 @@ def test_files_are_matched_by_name(tmp_path: Path) -> None:
     # Cellpose keeps both in one folder.
     for path in labels.iterdir():
         path.rename(images / f"{path.stem.split('_')[0]}_masks.png")
-    assert [p.name for p in finetune.match_files(images, images)] == ["a", "b", "c"]
+    assert [p.name for p in finetune.find_training_pairs(images)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("missing", ["folder", "labels"])
@@ -124,7 +177,7 @@ def test_nothing_to_match_is_a_clear_error(tmp_path: Path, missing: str) -> None
     (tmp_path / "labels").mkdir()
     folder = tmp_path / ("nowhere" if missing == "folder" else "labels")
     with pytest.raises(DatasetError, match=r"no such folder|share their\s+name"):
-        finetune.match_files(tmp_path / "images", folder)
+        finetune.find_training_pairs(tmp_path / "images", folder)
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a b", "tiny"])

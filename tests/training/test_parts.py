@@ -66,7 +66,16 @@ def test_a_dataset_without_objects_is_refused(tmp_path: Path) -> None:
 def test_crops_keep_image_and_labels_together(pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("napari_inter2former.training.sampling.augment", lambda image, _: image)
     image = read_pool(pool, "train")[0][0].images[0]
-    options = SamplingOptions(side=96, objects=3, smallest=12, largest=60, union=0)
+    options = SamplingOptions(
+        side=96,
+        objects=3,
+        smallest=12,
+        largest=60,
+        union=0,
+        parts=0,
+        background=0,
+        superpixels=0,
+    )
     rng = np.random.default_rng(0)
     for _ in range(20):
         crop = draw_crop(image, options, rng)
@@ -80,6 +89,21 @@ def test_crops_keep_image_and_labels_together(pool: Path, monkeypatch: pytest.Mo
             inner = cv2.erode(target.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
             if inner.any():
                 assert pixels[inner].mean() > 0.6
+
+
+def test_superpixel_targets_leave_the_labels_of_the_real_objects(
+    pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_inter2former.training.sampling.augment", lambda image, _: image)
+    image = read_pool(pool, "train")[0][0].images[0]
+    options = SamplingOptions(side=96, superpixels=1, union=0, parts=0, background=0)
+    rng = np.random.default_rng(0)
+    for crop in (draw_crop(image, options, rng) for _ in range(10)):
+        if crop is not None:
+            pixels, targets, labels = crop
+            assert set(np.unique(labels)) <= {0, 1, 2, 3}
+            # What lies outside the image is no target.
+            assert all((pixels.max(2)[target] > 0).mean() > 0.5 for target in targets)
 
 
 def test_batches_have_the_promised_shapes(pool: Path) -> None:

@@ -1,7 +1,8 @@
 """Folders of images with instance labels, and the objects that are drawn from them.
 
-A dataset is a folder with pairs ``ANY_image.EXT`` and ``ANY_label.EXT``. A folder of datasets
-holds one such folder for each, either directly or split (``NAME/train``, ``NAME/val``).
+A dataset is a folder in one of the layouts of `layouts`, first of all pairs ``ANY_image.EXT`` and
+``ANY_label.EXT``. A folder of datasets holds one such folder for each, either directly or split
+(``NAME/train``, ``NAME/val``).
 """
 
 from __future__ import annotations
@@ -9,70 +10,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from napari_inter2former.errors import ImageError, Inter2FormerError
-from napari_inter2former.evaluation.reading import Picture, read_labels, read_picture
+from napari_inter2former.errors import ImageError
+from napari_inter2former.evaluation.layouts import LAYOUTS, Source, recognise
+from napari_inter2former.evaluation.pairs import DatasetError, Pair
 from napari_inter2former.evaluation.regions import object_regions
 
 if TYPE_CHECKING:
-    from typing import Any
-
-    import numpy as np
-    from numpy.typing import NDArray
+    pass
 
 __all__ = ["DatasetError", "Pair", "Selection", "find_datasets", "find_pairs", "select_objects"]
 
 MIN_AREA = 64
 """Smaller objects (in pixels) are not evaluated."""
-
-
-class DatasetError(Inter2FormerError, ValueError):
-    """A dataset that cannot be used; the message names the folder or file and says why."""
-
-
-class Pair(NamedTuple):
-    """An image file and its label file.
-
-    Attributes
-    ----------
-    name : str
-        What both file names begin with.
-    image, label : pathlib.Path
-        The files.
-    """
-
-    name: str
-    image: Path
-    label: Path
-
-    def read(self) -> tuple[Picture, NDArray[np.integer[Any]]]:
-        """Read both files.
-
-        Returns
-        -------
-        image : Picture
-            The image.
-        labels : ndarray of an integer type, shape (H, W)
-            The labels, of the image's size.
-
-        Raises
-        ------
-        ImageError
-            When one of them cannot be read.
-        DatasetError
-            When their sizes differ.
-        """
-        labels = read_labels(self.label)
-        picture = read_picture(self.image)
-        if picture.shape != labels.shape:
-            high, wide = picture.shape
-            raise DatasetError(
-                f"{self.label}: the labels have {labels.shape[0]} x {labels.shape[1]} pixels, "
-                f"but the image {self.image.name} has {high} x {wide}. "
-                "Image and labels must have the same size."
-            )
-        return picture, labels
 
 
 @dataclass
@@ -94,53 +45,44 @@ class Selection:
         return sum(len(numbers) for numbers in self.objects.values())
 
 
-def find_pairs(folder: str | Path) -> list[Pair]:
-    """List the pairs of a folder, sorted by name.
+def find_pairs(folder: str | Path, split: str = "val") -> list[Pair]:
+    """List the pairs of one dataset, sorted by name.
 
     Parameters
     ----------
     folder : path-like
-        A folder with files ``*_image.*`` and ``*_label.*``; other files are ignored.
+        A folder in any of the layouts, or a COCO file.
+    split : str
+        Which part to take, where the layout has parts.
 
     Returns
     -------
     list of Pair
-        Empty when the folder has no such files.
+        Empty when the folder is in none of the layouts.
 
     Raises
     ------
     DatasetError
-        When an image has no labels, labels have no image, or two files claim the same name.
+        When files are missing, say an image's labels, or two files claim the same name.
     """
-    folder = Path(folder)
-    images, labels = _by_name(folder, "_image"), _by_name(folder, "_label")
-    for have, lack, kind, other in (
-        (images, labels, "image", "label"),
-        (labels, images, "label", "image"),
-    ):
-        alone = sorted(have.keys() - lack.keys())
-        if alone:
-            raise DatasetError(
-                f"{have[alone[0]]}: this {kind} has no {other} file "
-                f"({alone[0]}_{other}.*) beside it ({len(alone)} such file(s) in the folder)."
-            )
-    return [Pair(name, images[name], labels[name]) for name in sorted(images)]
+    source = recognise(Path(folder), split)
+    return source.pairs if source else []
 
 
-def find_datasets(root: str | Path, split: str = "val") -> dict[str, Path]:
+def find_datasets(root: str | Path, split: str = "val") -> dict[str, Source]:
     """Find the datasets in a folder.
 
     Parameters
     ----------
     root : path-like
-        One dataset, split or not, or a folder of datasets.
+        One dataset, split or not, or a folder of datasets. A COCO file is a dataset too.
     split : str
-        The subfolder to use where a dataset is split. An unsplit dataset is used whole.
+        The subfolder or part to use where a dataset is split. An unsplit dataset is used whole.
 
     Returns
     -------
-    dict of str to pathlib.Path
-        Name and folder of each dataset, sorted by name.
+    dict of str to Source
+        Folder, layout and pairs of each dataset by its name, sorted by name.
 
     Raises
     ------
@@ -148,27 +90,31 @@ def find_datasets(root: str | Path, split: str = "val") -> dict[str, Path]:
         When there is no dataset, or none with this split.
     """
     root = Path(root)
-    if not root.is_dir():
+    if not root.exists():
         raise DatasetError(f"{root}: there is no such folder.")
-    found = _dataset_folder(root, split)
+    found = _dataset_in(root, split)
     if found is not None:
-        name = root.resolve().name
-        return {root.resolve().parent.name if name == split else name: found}
+        place = root.resolve()
+        return {place.parent.name if place.name == split else place.stem: found}
     inside = {
-        child.name: folder
-        for child in sorted(root.iterdir())
-        if child.is_dir() and (folder := _dataset_folder(child, split)) is not None
+        child.name: source
+        for child in (sorted(root.iterdir()) if root.is_dir() else ())
+        if child.is_dir() and (source := _dataset_in(child, split)) is not None
     }
     if not inside:
         raise DatasetError(
             f"{root}: no dataset found. A dataset is a folder with pairs of files "
-            f"NAME_image.* and NAME_label.*, directly or in a subfolder {split!r}."
+            f"NAME_image.* and NAME_label.*, directly or in a subfolder {split!r}; or another of "
+            f"the layouts known: {'; '.join(list(LAYOUTS)[1:])}."
         )
     return inside
 
 
 def select_objects(
-    folder: str | Path, max_objects: int | None = None, seed: int = 0, min_area: int = MIN_AREA
+    source: str | Path | Source,
+    max_objects: int | None = None,
+    seed: int = 0,
+    min_area: int = MIN_AREA,
 ) -> Selection:
     """Draw objects from a dataset, the same ones for the same seed.
 
@@ -177,8 +123,8 @@ def select_objects(
 
     Parameters
     ----------
-    folder : path-like
-        A folder of pairs.
+    source : path-like or Source
+        A dataset.
     max_objects : int or None
         At most so many; None for all.
     seed : int
@@ -196,7 +142,11 @@ def select_objects(
     DatasetError
         When the folder has no pairs, sizes differ within a pair, or there is no object.
     """
-    pairs = find_pairs(folder)
+    folder, pairs = (
+        (source.folder, list(source.pairs))
+        if isinstance(source, Source)
+        else (source, find_pairs(source))
+    )
     if not pairs:
         raise DatasetError(f"{folder}: there are no files NAME_image.* and NAME_label.* here.")
     if max_objects is not None and max_objects < 1:
@@ -247,20 +197,9 @@ def _shares(available: list[int], total: int | None) -> list[int]:
     return shares
 
 
-def _by_name(folder: Path, ending: str) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.stem.endswith(ending) or path.name.startswith(".") or not path.is_file():
-            continue
-        name = path.stem.removesuffix(ending)
-        if name in found:
-            raise DatasetError(f"{path}: {found[name].name} is there too; keep one of them.")
-        found[name] = path
-    return found
-
-
-def _dataset_folder(folder: Path, split: str) -> Path | None:
-    for candidate in (folder / split, folder):
-        if candidate.is_dir() and any(_by_name(candidate, "_image")):
-            return candidate
-    return None
+def _dataset_in(folder: Path, split: str) -> Source | None:
+    if (folder / split).is_dir():
+        found = recognise(folder / split, split)
+        if found is not None:
+            return found
+    return recognise(folder, split)

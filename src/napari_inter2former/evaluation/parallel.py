@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate_parallel"]
 
-Job = tuple[str, "Pair", list[int], int]
+Job = tuple[str, "Pair", list[int], int, bool]
 
 _predictor: SupportsPredict | None = None
 """The predictor of a worker process."""
@@ -40,6 +41,7 @@ def evaluate_parallel(
     seed: int = 0,
     *,
     workers: int = 1,
+    keep: bool = False,
     make_predictor: Callable[[str], SupportsPredict] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> EvaluationResult:
@@ -62,6 +64,8 @@ def evaluate_parallel(
     workers : int
         Number of processes; 1 runs in this one. The processor's threads are shared out among
         them. All figures but the times are the same for any number.
+    keep : bool
+        Whether the results keep what it takes to show them: objects and masks.
     make_predictor : callable, optional
         Makes the predictor from `weights`; by default ``Predictor(weights)``. It must be a
         module's own function when there are several workers.
@@ -84,11 +88,11 @@ def evaluate_parallel(
     # First what fails fast; also the caller's own use of the weights' name and hash.
     predictor = make(weights)
     selections = {
-        name: select_objects(folder, max_objects, seed, MIN_AREA)
-        for name, folder in find_datasets(root, split).items()
+        name: select_objects(source, max_objects, seed, MIN_AREA)
+        for name, source in find_datasets(root, split).items()
     }
     jobs: list[Job] = [
-        (name, pair, numbers, max_clicks)
+        (name, pair, numbers, max_clicks, keep)
         for name, selection in selections.items()
         for pair, numbers in selection.objects.items()
     ]
@@ -118,8 +122,8 @@ def _run(
     workers: int,
 ) -> Iterator[tuple[str, list[ObjectResult]]]:
     if workers == 1:
-        for name, pair, numbers, max_clicks in jobs:
-            yield name, evaluate_image(predictor, pair, numbers, max_clicks)
+        for name, pair, numbers, max_clicks, keep in jobs:
+            yield name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep)
         return
     threads = max(1, (os.cpu_count() or 1) // workers)
     # A forked process would inherit torch's threads in an unknown state.
@@ -136,15 +140,16 @@ def _start_worker(weights: str, make: Callable[[str], SupportsPredict], threads:
     global _predictor
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _predictor = make(weights)
-    import torch
+    if "torch" in sys.modules:
+        import torch
 
-    torch.set_num_threads(threads)
+        torch.set_num_threads(threads)
 
 
 def _do_job(job: Job) -> tuple[str, list[ObjectResult]]:
     assert _predictor is not None
-    name, pair, numbers, max_clicks = job
-    return name, evaluate_image(_predictor, pair, numbers, max_clicks)
+    name, pair, numbers, max_clicks, keep = job
+    return name, evaluate_image(_predictor, pair, numbers, max_clicks, keep=keep)
 
 
 def _results(

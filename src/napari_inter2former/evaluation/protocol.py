@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from napari_inter2former.evaluation.clicks import next_click
 from napari_inter2former.evaluation.datasets import MIN_AREA, find_datasets, select_objects
 from napari_inter2former.evaluation.metrics import boundary_iou, boundary_width, iou
-from napari_inter2former.evaluation.regions import EMPTY, object_regions
+from napari_inter2former.evaluation.regions import EMPTY, Region, object_regions
 from napari_inter2former.evaluation.results import (
     IOU_AT,
     MAX_CLICKS,
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_inter2former.evaluation.datasets import Pair
+    from napari_inter2former.evaluation.layouts import Source
     from napari_inter2former.evaluation.regions import MaskLike
     from napari_inter2former.prompts import Click
 
@@ -41,6 +42,10 @@ __all__ = [
     "evaluate_object",
     "weights_of",
 ]
+
+
+SHOWN_AT = 5
+"""Pictures show the mask after so many clicks."""
 
 
 class SupportsPredict(Protocol):
@@ -69,6 +74,7 @@ def evaluate_object(
     *,
     boundary: int = 1,
     name: str = "",
+    keep: bool = False,
 ) -> ObjectResult:
     """Click one object until the protocol ends.
 
@@ -88,6 +94,8 @@ def evaluate_object(
         Width of the boundary IoU's band in pixels.
     name : str
         Kept in the result, to find the object again.
+    keep : bool
+        Whether to keep the object and its mask after `SHOWN_AT` clicks in the result.
 
     Returns
     -------
@@ -117,19 +125,28 @@ def evaluate_object(
             taken -= again
         result.click_seconds.append(taken)
         result.ious.append(iou(truth, mask))
+        if keep and count <= SHOWN_AT:
+            result.mask = Region(mask.data.copy(), mask.box)
         if count == 5:
             result.boundary_iou_5 = boundary_iou(truth, mask, boundary)
         if count >= IOU_AT[-1] and max(result.ious) >= THRESHOLDS[-1] / 100:
             break
     if len(clicks) < 5 and result.boundary_iou_5 is None and max_clicks >= 5:
         result.boundary_iou_5 = boundary_iou(truth, mask, boundary)
+    if keep:
+        result.truth = Region(truth.data, truth.box)
     result.clicks = clicks
     result.max_clicks = max_clicks
     return result
 
 
 def evaluate_image(
-    predictor: SupportsPredict, pair: Pair, numbers: Sequence[int], max_clicks: int = MAX_CLICKS
+    predictor: SupportsPredict,
+    pair: Pair,
+    numbers: Sequence[int],
+    max_clicks: int = MAX_CLICKS,
+    *,
+    keep: bool = False,
 ) -> list[ObjectResult]:
     """Evaluate objects of one image.
 
@@ -143,6 +160,8 @@ def evaluate_image(
         Which objects, by their numbers in the label file.
     max_clicks : int
         At most so many clicks for each.
+    keep : bool
+        Whether the results keep what it takes to show them.
 
     Returns
     -------
@@ -166,7 +185,9 @@ def evaluate_image(
             max_clicks,
             boundary=width,
             name=f"{pair.name}:{number}",
+            keep=keep,
         )
+        result.pair = pair if keep else None
         # Later objects of the image find features in the predictor's cache.
         result.cold = index == 0
         results.append(result)
@@ -175,7 +196,7 @@ def evaluate_image(
 
 def evaluate_dataset(
     predictor: SupportsPredict,
-    folder: str | Path,
+    source: str | Path | Source,
     max_objects: int | None = None,
     max_clicks: int = MAX_CLICKS,
     seed: int = 0,
@@ -189,8 +210,8 @@ def evaluate_dataset(
     ----------
     predictor : SupportsPredict
         For example ``Predictor(model)`` with a model in training.
-    folder : path-like
-        A folder with files ``*_image.*`` and ``*_label.*``.
+    source : path-like or Source
+        A dataset, for example a folder with files ``*_image.*`` and ``*_label.*``.
     max_objects : int or None
         At most so many objects, spread over the images; None for all.
     max_clicks : int
@@ -222,7 +243,7 @@ def evaluate_dataset(
     """
     if max_clicks < 1:
         raise ValueError(f"At least one click is needed, not {max_clicks}.")
-    selection = select_objects(folder, max_objects, seed, min_area)
+    selection = select_objects(source, max_objects, seed, min_area)
     objects: list[ObjectResult] = []
     for pair, numbers in selection.objects.items():
         objects += evaluate_image(predictor, pair, numbers, max_clicks)
@@ -267,8 +288,8 @@ def evaluate(
         When there is no dataset, or an image and its labels do not fit together.
     """
     datasets = {
-        name: evaluate_dataset(predictor, folder, max_objects, max_clicks, seed)
-        for name, folder in find_datasets(root, split).items()
+        name: evaluate_dataset(predictor, source, max_objects, max_clicks, seed)
+        for name, source in find_datasets(root, split).items()
     }
     return EvaluationResult(datasets, *weights_of(predictor))
 

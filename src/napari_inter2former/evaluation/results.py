@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
+    from napari_inter2former.evaluation.pairs import Pair
+    from napari_inter2former.evaluation.regions import Region
     from napari_inter2former.prompts import Click
 
 __all__ = [
@@ -61,6 +64,10 @@ class ObjectResult:
         Time of each click.
     cold : bool
         Whether the image was new to the predictor, so that the encoding was really done.
+    pair : Pair or None
+        The object's image, where it is to be shown.
+    truth, mask : Region or None
+        The object, and the mask after five clicks (or the last one), where they are to be shown.
     """
 
     name: str = ""
@@ -72,6 +79,9 @@ class ObjectResult:
     encode_seconds: float = 0.0
     click_seconds: list[float] = field(default_factory=list)
     cold: bool = True
+    pair: Pair | None = None
+    truth: Region | None = None
+    mask: Region | None = None
 
     def iou_at(self, clicks: int) -> float:
         """Return the IoU after so many clicks; nan beyond the protocol's limit."""
@@ -125,6 +135,17 @@ class DatasetResult:
         return {5: _mean(math.nan if value is None else value for value in values)}
 
     @cached_property
+    def curve(self) -> list[float]:
+        """Mean IoU after 1, 2, ... clicks; objects that need no more keep their last IoU."""
+        most = min((o.max_clicks for o in self.objects), default=0)
+        return [_mean(o.iou_at(k) for o in self.objects) for k in range(1, most + 1)]
+
+    @cached_property
+    def largest_drop(self) -> float:
+        """The most by which a further click lowers the mean IoU; 0 when none does."""
+        return max((a - b for a, b in pairwise(self.curve) if b < a), default=0.0)
+
+    @cached_property
     def online_spc_ms(self) -> float:
         """Mean time of a click in milliseconds, the first encoding not counted in."""
         return 1e3 * _mean(second for o in self.objects for second in o.click_seconds)
@@ -152,6 +173,8 @@ class DatasetResult:
                 "boundary_iou_at": self.boundary_iou_at,
                 "online_spc_ms": self.online_spc_ms,
                 "spc20_ms": self.spc20_ms,
+                "largest_drop": self.largest_drop,
+                "curve": self.curve,
             }
         )
         return figures
@@ -169,23 +192,28 @@ class EvaluationResult:
         Name of the weights.
     weights_sha256 : str or None
         Their hash; None for a model that was not loaded from a file.
+    method : str
+        ``"inter2former"``, or the name of a classical method.
     """
 
     datasets: dict[str, DatasetResult]
     weights_name: str = ""
     weights_sha256: str | None = None
+    method: str = "inter2former"
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the JSON file holds.
 
         ``mean`` has the same keys as a dataset: means over the datasets, each counting alike,
-        and the sums of ``objects`` and ``nof``.
+        the sums of ``objects`` and ``nof``, and the maximum of ``largest_drop``. ``curve`` is
+        the mean IoU after each click, and ``method`` what clicked masks were made by.
         """
         each = {name: result.to_dict() for name, result in self.datasets.items()}
         return {
             "datasets": each,
             "mean": _mean_of(list(each.values())),
             "weights": {"name": self.weights_name, "sha256": self.weights_sha256},
+            "method": self.method,
         }
 
     def write(self, path: str | Path) -> None:
@@ -219,6 +247,10 @@ def _mean_of(results: list[dict[str, Any]]) -> dict[str, Any]:
             mean[key] = {inner: _mean_or_none([c[inner] for c in column]) for inner in first}
         elif key == "objects":
             mean[key] = sum(column)
+        elif key == "largest_drop":
+            mean[key] = max(column)
+        elif isinstance(first, list):
+            mean[key] = [fmean(values) for values in zip(*column, strict=False)]
         else:
             mean[key] = _mean_or_none(column)
     return mean

@@ -10,18 +10,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._extension import instruction_set, instruction_sets, native_available
+from ._extension import instruction_set, instruction_sets, native_available, warn_if_absent
 
 if TYPE_CHECKING:
     from .experts import PackedExperts, grouped_experts, grouped_experts_plain
+    from .hybrid import HybridPacking, PackedHybridExperts
 
 __all__ = [
+    "HybridPacking",
     "PackedExperts",
+    "PackedHybridExperts",
     "grouped_experts",
     "grouped_experts_plain",
     "instruction_set",
     "instruction_sets",
     "native_available",
+    "warn_if_absent",
 ]
 
 
@@ -29,6 +33,6 @@ def __getattr__(name: str) -> object:
     """Import what needs PyTorch when it is first asked for."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import experts
+    from . import experts, hybrid
 
-    return getattr(experts, name)
+    return getattr(hybrid if "Hybrid" in name else experts, name)

@@ -49,7 +49,7 @@ class PackedExperts:
         if module is None:
             raise RuntimeError("the compiled extension is not available; use grouped_experts_plain")
         weights = (gate_up, norm_weight, norm_bias, down)
-        self._packed = module.PackedExperts(*map(_array, weights), isa=isa or instruction_set())
+        self._packed = module.PackedExperts(*map(as_array, weights), isa=isa or instruction_set())
 
     @property
     def isa(self) -> str:
@@ -69,8 +69,46 @@ class PackedExperts:
         """
         out = torch.empty(x.shape, dtype=torch.float32)
         threads = torch.get_num_threads() if threads is None else threads
-        self._packed.run(_array(x), _array(index), out.numpy(), threads)
+        self._packed.run(as_array(x), as_array(index), out.numpy(), threads)
         return out
+
+    def add(
+        self,
+        x: Tensor,
+        tokens: Tensor,
+        index: Tensor,
+        scale: Tensor,
+        out: Tensor,
+        *,
+        threads: int | None = None,
+    ) -> None:
+        """Add the weighted experts of some tokens: ``out[t] += scale[i] * expert(x[t])``.
+
+        Sorting by expert (Eq. 19), gathering, weighting and scattering happen inside.
+
+        Parameters
+        ----------
+        x : Tensor
+            float32 (N, d), all tokens.
+        tokens : Tensor
+            int64 (n,), the tokens t to apply experts to, in ascending order.
+        index : Tensor
+            int64 (n,), their experts.
+        scale : Tensor
+            float32 (n,), their weights.
+        out : Tensor
+            float32 (N, d), contiguous; changed in place.
+        threads : int, optional
+            Most threads to use; by default PyTorch's number.
+
+        Raises
+        ------
+        ValueError
+            For wrong shapes or dtypes, or indices out of range or order.
+        """
+        threads = torch.get_num_threads() if threads is None else threads
+        arrays = map(as_array, (x, tokens, index, scale))
+        self._packed.add(*arrays, out.detach().numpy(), threads)
 
 
 def grouped_experts(
@@ -183,7 +221,7 @@ def _packed(weights: tuple[Tensor, ...], isa: str) -> PackedExperts:
     """
     module = native()
     assert module is not None
-    key = (isa, *((tuple(w.shape), module.fingerprint(_array(w))) for w in weights))
+    key = (isa, *((tuple(w.shape), module.fingerprint(as_array(w))) for w in weights))
     with _packings_lock:
         packed = _packings.pop(key, None) or PackedExperts(*weights, isa=isa)
         _packings[key] = packed  # the last one used is last
@@ -192,7 +230,7 @@ def _packed(weights: tuple[Tensor, ...], isa: str) -> PackedExperts:
     return packed
 
 
-def _array(tensor: Tensor) -> Any:
+def as_array(tensor: Tensor) -> Any:
     """View a CPU tensor as a C-contiguous array."""
     return tensor.detach().contiguous().numpy()
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from napari_inter2former import kernels
+from napari_inter2former.kernels import HybridPacking, PackedHybridExperts
 
 from .config import ModelConfig
 
@@ -35,6 +36,7 @@ class HybridExperts(nn.Module):
         self.down = nn.Parameter(torch.randn(total, dim, hidden) * hidden**-0.5 * 0.5)
         self.register_buffer("bias", torch.zeros(config.experts))
         self.register_buffer("counts", torch.zeros(config.experts), persistent=False)
+        self._packing = HybridPacking()
 
     def route(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Choose a routed expert for each token (Eq. 16 to 18).
@@ -52,8 +54,8 @@ class HybridExperts(nn.Module):
         # Softmax over two scores is the sigmoid of their difference.
         return index, torch.sigmoid(chosen - scores[:, -1:])
 
-    def forward(self, tokens: Tensor, edge: Tensor) -> Tensor:
-        """Apply the experts.
+    def forward(self, tokens: Tensor, edge: Tensor, *, residual: bool = False) -> Tensor:
+        """Apply the experts; at inference on the CPU in float32 by the compiled layer.
 
         Parameters
         ----------
@@ -61,12 +63,49 @@ class HybridExperts(nn.Module):
             (N, dim).
         edge : Tensor
             bool (N,).
+        residual : bool
+            Add the tokens to the result.
 
         Returns
         -------
         Tensor
-            (N, dim), to be added to the tokens.
+            (N, dim), to be added to the tokens unless they are already.
         """
+        packed = self._packed(tokens)
+        if packed is not None:
+            return packed(tokens, edge, residual=residual)
+        update = self.plain(tokens, edge)
+        return tokens + update if residual else update
+
+    def _packed(self, tokens: Tensor) -> PackedHybridExperts | None:
+        """Return the compiled layer where it may be used."""
+        weights = (
+            self.norm.weight,
+            self.norm.bias,
+            self.centroids,
+            self.bias,
+            self.gate_up,
+            self.norm_weight,
+            self.norm_bias,
+            self.down,
+        )
+        wants_gradient = torch.is_grad_enabled() and any(
+            t.requires_grad for t in (tokens, *weights)
+        )
+        if self.training or wants_gradient:
+            self._packing.clear()
+            return None
+        if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+            return None
+        if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in (tokens, *weights)):
+            return None
+        if not kernels.native_available():
+            kernels.warn_if_absent()
+            return None
+        return self._packing.of(weights)
+
+    def plain(self, tokens: Tensor, edge: Tensor) -> Tensor:
+        """Compute `forward` in differentiable PyTorch, without the residual."""
         x = self.norm(tokens)
         gate, up = (x @ self.gate_up[-1].T).chunk(2, -1)
         hidden = F.layer_norm(

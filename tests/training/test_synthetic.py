@@ -1,0 +1,135 @@
+"""Synthetic scenes, superpixels and targets beyond whole objects."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from napari_inter2former.training.sampling import SamplingOptions, draw_synthetic
+from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
+from napari_inter2former.training.synthetic.shapes import SHAPES, depth
+from napari_inter2former.training.targets import MIN_VISIBLE, draw_targets, gap, group, piece
+
+PLAIN = SamplingOptions(side=96, objects=2, union=0, parts=0, background=0, superpixels=0)
+
+
+def test_scenes_have_the_promised_form_and_come_again_from_their_seed() -> None:
+    for seed in range(30):
+        pixels, labels = draw_scene(96, np.random.default_rng(seed))
+        assert pixels.shape == (96, 96, 3)
+        assert pixels.dtype == np.uint8
+        assert labels.shape == (96, 96)
+        assert labels.dtype == np.int32
+        assert labels.min() >= 0
+        assert labels.max() > 0
+        assert pixels.std() > 1
+    again = draw_scene(96, np.random.default_rng(29))
+    assert np.array_equal(again[0], pixels)
+    assert np.array_equal(again[1], labels)
+
+
+def test_borders_of_objects_are_mostly_to_be_seen() -> None:
+    better = 0
+    for seed in range(60):
+        pixels, labels = draw_scene(128, np.random.default_rng(seed))
+        grey = cv2.GaussianBlur(pixels.mean(2).astype(np.float32), (0, 0), 1)
+        slope = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+        border = depth(labels) <= 2
+        better += border.any() and slope[border].mean() > 1.1 * slope.mean()
+    assert better >= 40
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+def test_every_shape_yields_objects_of_about_the_size_asked_for(shape: object) -> None:
+    assert callable(shape)
+    rng = np.random.default_rng(0)
+    areas = []
+    for _ in range(10):
+        labels = shape(128, 30.0, rng)
+        assert labels.dtype == np.int32
+        assert labels.min() >= 0
+        areas += [n for n in np.bincount(labels.ravel())[1:] if n]
+    assert 10 < np.sqrt(np.mean(areas)) < 90
+
+
+def test_superpixels_follow_the_image() -> None:
+    labels = np.zeros((120, 150), np.int32)
+    cv2.circle(labels, (40, 60), 25, 1, -1)
+    cv2.rectangle(labels, (90, 30), (140, 90), 2, -1)
+    image = np.array([[20, 20, 20], [200, 120, 90], [60, 200, 80]], np.uint8)[labels]
+    for seed in range(5):
+        regions = draw_superpixels(image, np.random.default_rng(seed))
+        assert regions.shape == labels.shape
+        assert regions.min() >= 1
+        for label in (1, 2):
+            region = regions == np.bincount(regions[labels == label]).argmax()
+            both = np.count_nonzero(region & (labels == label))
+            assert both / np.count_nonzero(region | (labels == label)) > 0.85
+    assert (draw_superpixels(np.zeros((40, 50, 3), np.uint8), np.random.default_rng(0)) == 1).all()
+
+
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """Return an image and labels: two squares that touch, and one by itself."""
+    labels = np.zeros((96, 96), np.int32)
+    labels[10:40, 10:40], labels[10:40, 40:70], labels[60:90, 60:90] = 4, 7, 9
+    pixels = np.random.default_rng(0).integers(0, 50, (96, 96, 3), dtype=np.uint8)
+    pixels[10:40, 10:25] += 150  # the left half of the first
+    return pixels, labels
+
+
+def test_targets_are_whole_objects_unless_asked_for_otherwise() -> None:
+    pixels, labels = drawn()
+    for seed in range(10):
+        targets = draw_targets(pixels, labels, PLAIN, np.random.default_rng(seed))
+        assert targets is not None
+        assert targets.shape == (2, 96, 96)
+        for target in targets:
+            assert any(np.array_equal(target, labels == label) for label in (4, 7, 9))
+    assert draw_targets(pixels, labels * 0, PLAIN, np.random.default_rng(0)) is None
+
+
+def test_groups_are_what_touches() -> None:
+    _, labels = drawn()
+    assert np.array_equal(group(labels, labels == 4), np.isin(labels, (4, 7)))
+    assert np.array_equal(group(labels, labels == 9), labels == 9)
+
+
+def test_pieces_are_smaller_connected_and_inside() -> None:
+    pixels, labels = drawn()
+    target = labels == 4
+    left = target & (pixels[..., 0] > 100)
+    smaller = cut_by_appearance = 0
+    for seed in range(40):
+        part = piece(pixels, target, np.random.default_rng(seed))
+        assert not (part & ~target).any()
+        assert part.sum() >= MIN_VISIBLE
+        assert cv2.connectedComponents(part.astype(np.uint8))[0] == 2
+        smaller += part.sum() < target.sum()
+        cut_by_appearance += min((part ^ left).sum(), (part ^ (target & ~left)).sum()) < 60
+    assert smaller >= 30
+    assert cut_by_appearance >= 8
+    speck = np.zeros_like(target)
+    speck[5:12, 5:12] = True  # too small to be cut
+    assert np.array_equal(piece(pixels, speck, np.random.default_rng(0)), speck)
+
+
+def test_gaps_are_connected_background() -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[:, 28:32] = 1
+    seen = {gap(labels, np.random.default_rng(seed)).tobytes() for seed in range(12)}  # type: ignore[union-attr]
+    assert len(seen) == 2
+    assert gap(np.ones((60, 60), np.int32), np.random.default_rng(0)) is None
+
+
+def test_synthetic_crops_are_like_real_ones() -> None:
+    options = SamplingOptions(side=96, objects=3)
+    rng = np.random.default_rng(0)
+    drawn = [crop for crop in (draw_synthetic(options, rng) for _ in range(10)) if crop]
+    assert len(drawn) >= 8
+    for image, targets, labels in drawn:
+        assert image.dtype == np.float32
+        assert 0 <= image.min() <= image.max() <= 1
+        assert targets.shape == (3, 96, 96)
+        assert (targets.sum((1, 2)) >= MIN_VISIBLE).all()
+        assert labels.dtype == np.int32
