@@ -51,7 +51,7 @@ HybridAttention::HybridAttention(const ClickKernel& kernel, int64_t heads, int64
 }
 
 void HybridAttention::run(const float* qkv, const uint8_t* edge, const float* cos, const float* sin,
-                          int64_t tokens, float* out, int threads) const {
+                          int64_t tokens, float* out, float* log_sums, int threads) const {
     const int64_t lanes = 2 * kernel_.vector_width, dim = kernel_.padded(dim_), inner = heads_ * dim_;
     const int64_t row = 3 * inner, size = int64_t(1) << bits_, panel = dim * lanes;
     thread_local std::vector<int64_t> all, full, others;
@@ -99,21 +99,26 @@ void HybridAttention::run(const float* qkv, const uint8_t* edge, const float* co
         const int64_t first = (number - code_tasks) * key_block, half = dim_ / 2;
         float* to_keys = key_data + h * padded * dim;
         float* to_values = value_data + h * padded * dim;
+        Floats rotated(unsigned_size(dim), 0.0f);
         for (int64_t i = first; i < first + key_block; ++i) {
+            // The last block is filled up with zeros.
+            if (i < tokens) {
+                const float *x = key + i * row, *c = cos + i * half, *s = sin + i * half;
+                for (int64_t k = 0; k < half; ++k) {
+                    rotated[unsigned_size(k)] = x[k] * c[k] - x[k + half] * s[k];
+                    rotated[unsigned_size(k + half)] = x[k + half] * c[k] + x[k] * s[k];
+                }
+            } else {
+                std::fill(rotated.begin(), rotated.end(), 0.0f);
+            }
             float* to = to_keys + i / lanes * lanes * dim + i % lanes;
-            for (int64_t k = 0; k < dim; ++k) {
-                float* v = to_values + k / lanes * lanes * padded + i * lanes + k % lanes;
-                *v = i < tokens && k < dim_ ? value[i * row + k] : 0.0f;
-            }
-            if (i >= tokens || dim != dim_) {
-                for (int64_t k = 0; k < dim; ++k) to[k * lanes] = 0.0f;
-                if (i >= tokens) continue;
-            }
-            const float *x = key + i * row, *c = cos + i * half, *s = sin + i * half;
-            for (int64_t k = 0; k < half; ++k) {
-                const int64_t l = k + half;
-                to[k * lanes] = x[k] * c[k] - x[l] * s[k];
-                to[l * lanes] = x[l] * c[k] + x[k] * s[k];
+            for (int64_t k = 0; k < dim; ++k) to[k * lanes] = rotated[unsigned_size(k)];
+            for (int64_t panel = 0; panel < dim; panel += lanes) {
+                float* v = to_values + panel * padded + i * lanes;
+                const int64_t filled =
+                    i < tokens ? std::max<int64_t>(std::min(lanes, dim_ - panel), 0) : 0;
+                std::copy_n(value + i * row + panel, filled, v);
+                std::fill(v + filled, v + lanes, 0.0f);
             }
         }
     });
@@ -146,7 +151,8 @@ void HybridAttention::run(const float* qkv, const uint8_t* edge, const float* co
             kernel_.attend({key_data + h * padded * dim, value_data + h * padded * dim, tokens,
                             padded, dim},
                            {qkv + h * dim_, full_tokens + first, count, row, dim_}, cos, sin, scale,
-                           out + h * dim_, inner, scratch(kernel_.attend_scratch(count, dim)));
+                           out + h * dim_, inner, log_sums ? log_sums + h : nullptr, heads_,
+                           scratch(kernel_.attend_scratch(count, dim)));
             return;
         }
         task -= full_tasks;
@@ -189,20 +195,37 @@ int64_t side_of(size_t level) { return 8 >> level; }  // positions per token
 
 }  // namespace
 
+// One convolution of a level at the positions of some tokens.
+struct PromptField::Pixels {
+    const PackedConvolution& convolution;
+    size_t level;
+    int64_t stride;
+    const float* outside;   // what lies outside the image,
+    uint8_t outside_label;  // and its label or `mixed`
+    const float* constants;  // what comes of a constant input, (labels, outputs)
+    bool rectify;
+    float* out;    // (token, side, side, outputs)
+    uint8_t* kinds;  // (token, side, side) labels or `mixed`; or null
+};
+
 PromptField::PromptField(const PackedPrompt& packed, const uint8_t* reference, int64_t rows,
                          int64_t columns, int threads)
     : packed_(packed), rows_(rows), columns_(columns) {
     look(reference, threads);
     levels_.resize(4);
+    labels_.resize(4);
     for (size_t level = 0; level < 4; ++level) {
         const Floats& constant = packed.constants[level];
         const auto channels = static_cast<int64_t>(constant.size()) / labels;
         const int64_t positions = side_of(level) * side_of(level);
         levels_[level].resize(unsigned_size((labels + computed()) * positions * channels));
+        labels_[level].resize(unsigned_size((labels + computed()) * positions));
         float* to = levels_[level].data();
+        uint8_t* kind = labels_[level].data();
         for (int64_t label = 0; label < labels; ++label) {
             for (int64_t i = 0; i < positions; ++i, to += channels) {
                 std::copy_n(constant.data() + label * channels, channels, to);
+                *kind++ = static_cast<uint8_t>(label);
             }
         }
     }
@@ -213,9 +236,12 @@ PromptField::PromptField(const PackedPrompt& packed, const uint8_t* reference, i
         const int64_t positions = side_of(level) * side_of(level);
         // Outside the image lies possible background.
         const float* outside =
-            levels_[level - 1].data() + possible_background * 4 * positions * convolution.channels;
-        convolve(convolution, level - 1, 2, varied_, outside, true,
-                 levels_[level].data() + labels * positions * convolution.outputs, threads);
+            packed.constants[level - 1].data() + possible_background * convolution.channels;
+        convolve({convolution, level - 1, 2, outside, possible_background,
+                  packed.constants[level].data(), true,
+                  levels_[level].data() + labels * positions * convolution.outputs,
+                  labels_[level].data() + labels * positions},
+                 varied_, threads);
     }
 }
 
@@ -287,7 +313,9 @@ void PromptField::embed_first(const uint8_t* reference, int threads) {
     const int64_t width = columns_ * patch, channels = packed_.first_outputs;
     const float *table = packed_.table.data(), *bias = packed_.first_bias.data();
     const int64_t* tokens = varied_.data();
+    const float* constants = packed_.constants[0].data();
     float* out = levels_[0].data() + labels * 64 * channels;
+    uint8_t* kinds = labels_[0].data() + labels * 64;
     parallel_for(threads, computed(), [=](int64_t number) {
         const int64_t row = tokens[number] / (width / patch) * patch;
         const int64_t column = tokens[number] % (width / patch) * patch;
@@ -300,8 +328,17 @@ void PromptField::embed_first(const uint8_t* reference, int threads) {
             }
         }
         float* to = out + number * 64 * channels;
+        uint8_t* kind = kinds + number * 64;
         for (int64_t y = 0; y < 8; ++y) {
-            for (int64_t x = 0; x < 8; ++x, to += channels) {
+            for (int64_t x = 0; x < 8; ++x, to += channels, ++kind) {
+                *kind = seen[2 * y][2 * x];
+                for (int64_t tap = 1; tap < 9; ++tap) {
+                    if (seen[2 * y + tap / 3][2 * x + tap % 3] != *kind) *kind = mixed;
+                }
+                if (*kind != mixed) {
+                    std::copy_n(constants + *kind * channels, channels, to);
+                    continue;
+                }
                 std::copy_n(bias, channels, to);
                 for (int64_t tap = 0; tap < 9; ++tap) {
                     const uint8_t label = seen[2 * y + tap / 3][2 * x + tap % 3];
@@ -314,41 +351,55 @@ void PromptField::embed_first(const uint8_t* reference, int threads) {
     });
 }
 
-const float* PromptField::at(size_t level, int64_t row, int64_t column,
-                             const float* outside) const {
-    const int64_t side = side_of(level);
-    if (row < 0 || column < 0 || row >= rows_ * side || column >= columns_ * side) return outside;
-    const int64_t slot = slots_[unsigned_size(row / side * columns_ + column / side)];
-    const auto channels = static_cast<int64_t>(packed_.constants[level].size()) / labels;
-    return levels_[level].data() + ((slot * side + row % side) * side + column % side) * channels;
-}
-
-// Convolve a level at all positions of some tokens; out: (token, side, side, outputs).
-void PromptField::convolve(const PackedConvolution& convolution, size_t level, int64_t stride,
-                           const std::vector<int64_t>& tokens, const float* outside, bool rectify,
-                           float* out, int threads) const {
-    const int64_t side = side_of(level) / stride, positions = side * side;
+// Convolve a level at all positions of some tokens.
+void PromptField::convolve(const Pixels& pixels, const std::vector<int64_t>& tokens,
+                           int threads) const {
+    const PackedConvolution& convolution = pixels.convolution;
+    const int64_t from_side = side_of(pixels.level), side = from_side / pixels.stride;
+    const int64_t positions = side * side, height = rows_ * from_side, width = columns_ * from_side;
+    const int shift = 3 - static_cast<int>(pixels.level);
     const auto count = static_cast<int64_t>(tokens.size());
+    const float* values = levels_[pixels.level].data();
+    const uint8_t* kinds = labels_[pixels.level].data();
     const ClickKernel& kernel = packed_.kernel;
     parallel_for(threads, divided_up(count, tokens_per_task), [&, this](int64_t task) {
         const float* taps[tokens_per_task * 64 * 9];
         float* to[tokens_per_task * 64];
-        const int64_t first = task * tokens_per_task;
-        const int64_t last = std::min(first + tokens_per_task, count);
         int64_t n = 0;
-        for (int64_t i = first; i < last; ++i) {
+        const int64_t first = task * tokens_per_task;
+        for (int64_t i = first; i < std::min(first + tokens_per_task, count); ++i) {
             const int64_t token = tokens[unsigned_size(i)];
             const int64_t row = token / columns_ * side, column = token % columns_ * side;
-            for (int64_t p = 0; p < positions; ++p, ++n) {
-                const int64_t y = (row + p / side) * stride, x = (column + p % side) * stride;
+            for (int64_t p = 0; p < positions; ++p) {
+                const int64_t y0 = (row + p / side) * pixels.stride - 1;
+                const int64_t x0 = (column + p % side) * pixels.stride - 1;
+                uint8_t kind = 0;
                 for (int64_t tap = 0; tap < 9; ++tap) {
-                    taps[n * 9 + tap] = at(level, y + tap / 3 - 1, x + tap % 3 - 1, outside);
+                    const int64_t y = y0 + tap / 3, x = x0 + tap % 3;
+                    uint8_t found = pixels.outside_label;
+                    taps[n * 9 + tap] = pixels.outside;
+                    if (y >= 0 && x >= 0 && y < height && x < width) {
+                        const int64_t slot =
+                            slots_[unsigned_size((y >> shift) * columns_ + (x >> shift))];
+                        const int64_t at = (((slot << shift) + (y & (from_side - 1))) << shift) +
+                                           (x & (from_side - 1));
+                        taps[n * 9 + tap] = values + at * convolution.channels;
+                        found = kinds[at];
+                    }
+                    kind = tap == 0 || kind == found ? found : mixed;
                 }
-                to[n] = out + (i * positions + p) * convolution.outputs;
+                float* out = pixels.out + (i * positions + p) * convolution.outputs;
+                if (pixels.kinds) pixels.kinds[i * positions + p] = kind;
+                if (kind != mixed) {
+                    std::copy_n(pixels.constants + kind * convolution.outputs, convolution.outputs,
+                                out);
+                } else {
+                    to[n++] = out;
+                }
             }
         }
         kernel.convolve({taps, n, convolution.channels, convolution.weights.data(),
-                         convolution.bias.data(), convolution.outputs, to, rectify},
+                         convolution.bias.data(), convolution.outputs, to, pixels.rectify},
                         scratch(kernel.convolve_scratch(convolution.channels)));
     });
 }
@@ -399,8 +450,45 @@ void PromptField::make_terms(int64_t top, int64_t left, int64_t bottom, int64_t 
             }
         }
         const Floats zeros(unsigned_size(skip.channels), 0.0f);
-        convolve(skip, level, 1, tokens, zeros.data(), false, to, threads);
+        convolve({skip, level, 1, zeros.data(), mixed, packed_.term_constants[i].data(), false, to,
+                  nullptr},
+                 tokens, threads);
     }
+}
+
+// ---- linear layers ----
+
+PackedLinear::PackedLinear(const ClickKernel& kernel, int64_t outputs, int64_t inputs,
+                           const float* weight, const float* bias, const float* norm_weight,
+                           const float* norm_bias)
+    : kernel_(kernel), outputs_(outputs), inputs_(inputs) {
+    const int64_t width = kernel.vector_width, lanes = 2 * width;
+    const int64_t padded = divided_up(inputs, width) * width;
+    weights_.assign(unsigned_size(kernel.padded(outputs) * padded), 0.0f);
+    bias_.assign(unsigned_size(kernel.padded(outputs)), 0.0f);
+    std::copy_n(bias, outputs, bias_.begin());
+    for (int64_t o = 0; o < outputs; ++o) {
+        float* panel = weights_.data() + o / lanes * lanes * padded + o % lanes;
+        for (int64_t i = 0; i < inputs; ++i) panel[i * lanes] = weight[o * inputs + i];
+    }
+    if (norm_weight) {
+        norm_weight_.assign(norm_weight, norm_weight + inputs);
+        norm_bias_.assign(norm_bias, norm_bias + inputs);
+    }
+}
+
+void PackedLinear::run(const float* x, int64_t count, const float* residual, float* out,
+                       int threads) const {
+    // A few tiles at a time, so that they stay in the first-level cache with a panel of weights.
+    const int64_t block = kernel_.tile_rows * 8;
+    parallel_for(threads, divided_up(count, block), [=](int64_t task) {
+        const int64_t first = task * block, some = std::min(block, count - first);
+        kernel_.linear({x + first * inputs_, some, inputs_,
+                        norm_weight_.empty() ? nullptr : norm_weight_.data(), norm_bias_.data(),
+                        weights_.data(), bias_.data(), outputs_,
+                        residual ? residual + first * outputs_ : nullptr, out + first * outputs_},
+                       scratch(kernel_.linear_scratch(some, inputs_)));
+    });
 }
 
 // ---- upsampling ----
@@ -417,16 +505,16 @@ PackedStep::PackedStep(const ClickKernel& kernel, int64_t outputs, int64_t chann
     const auto tap = [=](int64_t o, int64_t i, int64_t y, int64_t x) {
         return weight[((o * channels + i) * 3 + y) * 3 + x];
     };
-    if (outputs == 1) {  // (pixel, 2 x 2 taps, channels)
-        weights_.assign(unsigned_size(16 * inputs), 0.0f);
+    if (outputs == 1) {  // (channels, 4 pixels, 2 x 2 taps)
+        weights_.assign(unsigned_size(16 * channels), 0.0f);
         for (int64_t pixel = 0; pixel < 4; ++pixel) {
             for (int64_t y = 0; y < 3; ++y) {
                 for (int64_t x = 0; x < 3; ++x) {
                     // Which of the two inputs a tap of the upsampled image falls on.
                     const int64_t row = pixel / 2 ? y == 2 : y > 0;
                     const int64_t column = pixel % 2 ? x == 2 : x > 0;
-                    float* to = weights_.data() + (pixel * 4 + row * 2 + column) * inputs;
-                    for (int64_t i = 0; i < channels; ++i) to[i] += tap(0, i, y, x);
+                    float* to = weights_.data() + pixel * 4 + row * 2 + column;
+                    for (int64_t i = 0; i < channels; ++i) to[i * 16] += tap(0, i, y, x);
                 }
             }
         }
@@ -461,7 +549,7 @@ void PackedStep::run(StepRows rows, int threads) const {
     rows.norm_bias = norm_bias_.data();
     rows.weights = weights_.data();
     const int64_t at_once =
-        std::max<int64_t>(1, std::min<int64_t>(8, rows.height / (4 * static_cast<int64_t>(threads))));
+        std::max<int64_t>(1, std::min<int64_t>(16, rows.height / (4 * static_cast<int64_t>(threads))));
     parallel_for(threads, divided_up(rows.height, at_once), [&, this](int64_t task) {
         StepRows some = rows;
         some.first = task * at_once;
@@ -472,7 +560,8 @@ void PackedStep::run(StepRows rows, int threads) const {
 }
 
 void update_reference(uint8_t* reference, int64_t height, int64_t width, const float* logits,
-                      int64_t top, int64_t left, int64_t bottom, int64_t right, int threads) {
+                      int64_t stride, int64_t top, int64_t left, int64_t bottom, int64_t right,
+                      int threads) {
     const int64_t some = 64;
     parallel_for(threads, divided_up(height, some), [=](int64_t task) {
         for (int64_t r = task * some; r < std::min((task + 1) * some, height); ++r) {
@@ -486,7 +575,7 @@ void update_reference(uint8_t* reference, int64_t height, int64_t width, const f
                 }
             };
             background(0, from);
-            const float* predicted = logits + (r - top) * (right - left);
+            const float* predicted = logits + (r - top) * stride;
             for (int64_t c = from; c < to; ++c) {
                 const int foreground = predicted[c - left] > 0, label = line[c];
                 const int up = foreground & ((label == 1) | (label == 2));

@@ -20,9 +20,10 @@ public:
                     const float* project, const float* base);
 
     // qkv: (tokens, 3, heads, dim); edge: (tokens); cos, sin: (tokens, dim / 2);
-    // out: (tokens, heads, dim).
+    // out: (tokens, heads, dim); log_sums: (tokens, heads) or null, the log2 of the sums of
+    // softmax weights of edge tokens.
     void run(const float* qkv, const uint8_t* edge, const float* cos, const float* sin,
-             int64_t tokens, float* out, int threads) const;
+             int64_t tokens, float* out, float* log_sums, int threads) const;
 
     int64_t heads() const { return heads_; }
     int64_t dim() const { return dim_; }
@@ -80,17 +81,36 @@ public:
 private:
     void look(const uint8_t* reference, int threads);
     void embed_first(const uint8_t* reference, int threads);
-    const float* at(std::size_t level, int64_t row, int64_t column, const float* outside) const;
-    void convolve(const PackedConvolution& convolution, std::size_t level, int64_t stride,
-                  const std::vector<int64_t>& tokens, const float* outside, bool rectify,
-                  float* out, int threads) const;
+    struct Pixels;  // a convolution's inputs and outputs
+    void convolve(const Pixels& pixels, const std::vector<int64_t>& tokens, int threads) const;
 
     const PackedPrompt& packed_;
     int64_t rows_, columns_;
     std::vector<uint8_t> edge_;
     std::vector<int32_t> slots_, term_slots_;  // 0 to 4: a label's constant; then varied tokens
     std::vector<int64_t> varied_;
-    std::vector<Floats> levels_, terms_;  // (slot, side, side, channels)
+    std::vector<Floats> levels_, terms_;         // (slot, side, side, channels)
+    std::vector<std::vector<uint8_t>> labels_;   // (slot, side, side): the label whose constant
+                                                 // a position has, or `mixed`
+};
+
+// A linear layer, packed, perhaps with the LayerNorm before it.
+class PackedLinear {
+public:
+    // weight: (outputs, inputs); bias: (outputs); norms: (inputs), or null.
+    PackedLinear(const ClickKernel& kernel, int64_t outputs, int64_t inputs, const float* weight,
+                 const float* bias, const float* norm_weight, const float* norm_bias);
+
+    // x: (count, inputs); residual: (count, outputs) or null, may be `out`.
+    void run(const float* x, int64_t count, const float* residual, float* out, int threads) const;
+
+    int64_t outputs() const { return outputs_; }
+    int64_t inputs() const { return inputs_; }
+
+private:
+    const ClickKernel& kernel_;
+    int64_t outputs_, inputs_;
+    Floats weights_, bias_, norm_weight_, norm_bias_;
 };
 
 // A step of upsampling, packed: LayerNorm, x 2, 3 x 3 convolution.
@@ -112,8 +132,10 @@ private:
     Floats weights_, norm_weight_, norm_bias_;
 };
 
-// Move a reference mask (height, width) on after a prediction: logits (box) above 0 are foreground.
+// Move a reference mask (height, width) on after a prediction: where the logits of a box, rows
+// `stride` floats apart, are above 0 there is foreground.
 void update_reference(uint8_t* reference, int64_t height, int64_t width, const float* logits,
-                      int64_t top, int64_t left, int64_t bottom, int64_t right, int threads);
+                      int64_t stride, int64_t top, int64_t left, int64_t bottom, int64_t right,
+                      int threads);
 
 }  // namespace inter2former

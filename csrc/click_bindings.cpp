@@ -77,16 +77,20 @@ std::unique_ptr<HybridAttention> make_attention(const py::array& project, const 
 }
 
 void attend(const HybridAttention& attention, const py::array& qkv, const py::array& edge,
-            const py::array& cos, const py::array& sin, py::array& out, int threads) {
+            const py::array& cos, const py::array& sin, py::array& out, const py::object& log_sums,
+            int threads) {
     const py::ssize_t tokens = size(qkv, 0), heads = attention.heads(), dim = attention.dim();
     const float* x = data<float>(qkv, "qkv", {tokens, 3, heads, dim});
     const auto* e = reinterpret_cast<const uint8_t*>(data<bool>(edge, "edge", {tokens}));
     const float* c = data<float>(cos, "cos", {tokens, dim / 2});
     const float* s = data<float>(sin, "sin", {tokens, dim / 2});
     float* y = data<float>(out, "out", {tokens, heads, dim});
+    float* logs = log_sums.is_none()
+                      ? nullptr
+                      : data<float>(py::cast<py::array>(log_sums), "log_sums", {tokens, heads});
     threads = checked(threads);
     py::gil_scoped_release release;
-    attention.run(x, e, c, s, tokens, y, threads);
+    attention.run(x, e, c, s, tokens, y, logs, threads);
 }
 
 PackedConvolution make_convolution(const ClickKernel& kernel, const py::array& weight,
@@ -174,6 +178,30 @@ void make_terms(PromptField& field, int64_t top, int64_t left, int64_t bottom, i
     field.make_terms(top, left, bottom, right, threads);
 }
 
+std::unique_ptr<PackedLinear> make_linear(const py::array& weight, const py::array& bias,
+                                          const py::object& norm_weight,
+                                          const py::object& norm_bias, const std::string& isa) {
+    const py::ssize_t outputs = size(weight, 0), inputs = size(weight, 1);
+    const auto norm = [&](const py::object& values, const char* name) -> const float* {
+        if (norm_weight.is_none()) return nullptr;
+        return data<float>(py::cast<py::array>(values), name, {inputs});
+    };
+    return std::make_unique<PackedLinear>(
+        kernel_named(isa), outputs, inputs, data<float>(weight, "weight", {outputs, inputs}),
+        data<float>(bias, "bias", {outputs}), norm(norm_weight, "norm_weight"),
+        norm(norm_bias, "norm_bias"));
+}
+
+void run_linear(const PackedLinear& linear, const py::array& x, py::array& out, bool residual,
+                int threads) {
+    const py::ssize_t count = size(x, 0);
+    const float* from = data<float>(x, "x", {count, linear.inputs()});
+    float* to = data<float>(out, "out", {count, linear.outputs()});
+    threads = checked(threads);
+    py::gil_scoped_release release;
+    linear.run(from, count, residual ? to : nullptr, to, threads);
+}
+
 std::unique_ptr<PackedStep> make_step(const py::array& weight, const py::array& norm_weight,
                                       const py::array& norm_bias, const std::string& isa) {
     const py::ssize_t outputs = size(weight, 0), channels = size(weight, 1);
@@ -217,13 +245,14 @@ void update(py::array& reference, const py::array& logits, int64_t top, int64_t 
     const py::ssize_t height = size(reference, 0), width = size(reference, 1);
     const py::ssize_t h = size(logits, 0), w = size(logits, 1);
     uint8_t* labels = data<uint8_t>(reference, "reference", {height, width});
-    const float* predicted = data<float>(logits, "logits", {h, w});
+    int64_t stride = 0;
+    const float* predicted = rows_of<float>(logits, "logits", {h, w}, &stride);
     if (top < 0 || left < 0 || top + h > height || left + w > width) {
         throw py::value_error("the logits reach beyond the reference mask");
     }
     threads = checked(threads);
     py::gil_scoped_release release;
-    update_reference(labels, height, width, predicted, top, left, top + h, left + w, threads);
+    update_reference(labels, height, width, predicted, stride, top, left, top + h, left + w, threads);
 }
 
 }  // namespace
@@ -232,7 +261,7 @@ void inter2former::bind_click(py::module_& module) {
     py::class_<HybridAttention>(module, "HybridAttention")
         .def(py::init(&make_attention), py::arg("project"), py::arg("base"), py::arg("isa"))
         .def("run", &attend, py::arg("qkv"), py::arg("edge"), py::arg("cos"), py::arg("sin"),
-             py::arg("out"), py::arg("threads"));
+             py::arg("out"), py::arg("log_sums"), py::arg("threads"));
     py::class_<PackedPrompt>(module, "PackedPrompt")
         .def(py::init(&make_prompt), py::arg("table"), py::arg("weights"), py::arg("biases"),
              py::arg("skips"), py::arg("constants"), py::arg("term_constants"), py::arg("isa"));
@@ -253,6 +282,11 @@ void inter2former::bind_click(py::module_& module) {
              py::arg("isa"))
         .def("run", &upsample, py::arg("x"), py::arg("edge"), py::arg("out"), py::arg("activate"),
              py::arg("field"), py::arg("level"), py::arg("row"), py::arg("column"),
+             py::arg("threads"));
+    py::class_<PackedLinear>(module, "PackedLinear")
+        .def(py::init(&make_linear), py::arg("weight"), py::arg("bias"), py::arg("norm_weight"),
+             py::arg("norm_bias"), py::arg("isa"))
+        .def("run", &run_linear, py::arg("x"), py::arg("out"), py::arg("residual"),
              py::arg("threads"));
     module.def("update_reference", &update, py::arg("reference"), py::arg("logits"), py::arg("top"),
                py::arg("left"), py::arg("threads"),

@@ -70,13 +70,28 @@ struct ConvolutionRows {
     bool rectify;
 };
 
+// y = x W^T + bias, of LayerNorm(x) where there are norms, plus `residual` where there is one.
+struct LinearRows {
+    const float* x;  // (count, inputs)
+    int64_t count, inputs;
+    const float* norm_weight;  // or null
+    const float* norm_bias;
+    const float* weights;  // panels of 2 W outputs; inputs padded to W
+    const float* bias;     // padded to 2 W
+    int64_t outputs;
+    const float* residual;  // (count, outputs), or null; may be `out`
+    float* out;             // (count, outputs)
+};
+
 struct ClickKernel {
     int vector_width;  // W
     int tile_rows;
 
-    // Softmax attention of rotated, scaled queries (their logits are powers of two).
+    // Softmax attention of rotated, scaled queries (their logits are exponents of 2). Where
+    // `log_sums` is not null it gets, `log_stride` floats apart, the log2 of the sums of weights.
     void (*attend)(const PackedKeys& keys, const Rows& queries, const float* cos, const float* sin,
-                   float scale, float* out, int64_t out_stride, float* scratch);
+                   float scale, float* out, int64_t out_stride, float* log_sums, int64_t log_stride,
+                   float* scratch);
     int64_t (*attend_scratch)(int64_t count, int64_t dim);
     // Attention to quantised keys (Eq. 8, 9, 11 to 13).
     void (*attend_codes)(const PackedCodes& codes, const Rows& queries, float* out,
@@ -89,6 +104,8 @@ struct ClickKernel {
     int64_t (*upsample_scratch)(int64_t rows, int64_t width, int64_t channels);
     void (*convolve)(const ConvolutionRows& rows, float* scratch);
     int64_t (*convolve_scratch)(int64_t channels);
+    void (*linear)(const LinearRows& rows, float* scratch);
+    int64_t (*linear_scratch)(int64_t count, int64_t inputs);
 
     int64_t padded(int64_t n) const {
         const int64_t panel = 2 * static_cast<int64_t>(vector_width);

@@ -36,7 +36,7 @@ int64_t attend_scratch(int64_t count, int64_t dim) {
 template <class V>
 void attend(const inter2former::PackedKeys& keys, const inter2former::Rows& queries,
             const float* cos, const float* sin, float scale, float* out, int64_t out_stride,
-            float* scratch) {
+            float* log_sums, int64_t log_stride, float* scratch) {
     constexpr int width = V::width, rows = V::rows;
     const int64_t tiles = (queries.count + rows - 1) / rows;
     const int64_t dim = keys.dim, tile_floats = rows * dim;
@@ -128,6 +128,7 @@ void attend(const inter2former::PackedKeys& keys, const inter2former::Rows& quer
     }
     for (int64_t i = 0; i < queries.count; ++i) {
         const float share = 1.0f / totals[i];
+        if (log_sums) log_sums[queries.tokens[i] * log_stride] = largest[i] + log2f(totals[i]);
         const float* from = sums + i / rows * tile_floats + i % rows * 2 * width;
         float* to = out + queries.tokens[i] * out_stride;
         for (int64_t k = 0; k < queries.dim; ++k) {
@@ -355,8 +356,10 @@ inline void normalise_pixel(const float* x, int64_t channels, const float* weigh
 template <class V>
 int64_t upsample_scratch(int64_t rows, int64_t width, int64_t channels) {
     const int64_t padded = rounded_up(channels, V::width);
-    return (rows + 2) * (width + 2 + V::rows) * padded + 9 * V::rows * padded +
-           5 * V::rows * 2 * V::width;
+    const int64_t several = (rows + 2) * (width + 2 + V::rows) * padded + 9 * V::rows * padded +
+                            5 * V::rows * 2 * V::width;
+    const int64_t single = 3 * channels * rounded_up(width + 2 + V::width, V::width);
+    return several > single ? several : single;
 }
 
 inline const float* term_at(const inter2former::StepRows& step, int64_t row, int64_t column) {
@@ -398,34 +401,97 @@ inline void finish(const inter2former::StepRows& step, int64_t row, int64_t colu
     for (int64_t k = 0; k < count; ++k) to[k] = part[k];
 }
 
-// The four pixels under (row, column) for a single output: lanes are channels. Weights are
-// (pixel, tap, channels), the taps of a pixel being the 2 x 2 inputs that it sees.
+// Row `row` of the input, or zeros outside, as (channels, line): a lane per pixel, the first one
+// outside on the left. Normalised over channels.
 template <class V>
-inline void single_output(const inter2former::StepRows& step, const float* const (&lines)[3],
-                          int64_t row, int64_t column, int64_t padded) {
-    for (int a = 0; a < 2; ++a) {
-        V sums[2] = {V::broadcast(0.0f), V::broadcast(0.0f)};
-        for (int b = 0; b < 2; ++b) {
-            const float* weights = step.weights + (2 * a + b) * 4 * padded;
-            for (int y = 0; y < 2; ++y) {
-                const float* x = lines[a + y] + (column + b) * padded;
-                for (int64_t k = 0; k < 2 * padded; k += V::width, weights += V::width) {
-                    sums[b] = V::multiply_add(V::load(x + k), V::load(weights), sums[b]);
+void load_line(const inter2former::StepRows& step, int64_t row, float* to, int64_t line) {
+    constexpr int width = V::width;
+    const int64_t channels = step.channels;
+    for (int64_t k = 0; k < channels * line; ++k) to[k] = 0.0f;
+    if (row < 0 || row >= step.height) return;
+    const float* from = step.x + row * step.x_stride;
+    for (int64_t j = 0; j < step.width; ++j) {
+        for (int64_t k = 0; k < channels; ++k) to[k * line + j + 1] = from[j * channels + k];
+    }
+    const V share = V::broadcast(1.0f / static_cast<float>(channels));
+    for (int64_t j = 0; j + width <= line; j += width) {
+        V mean = V::broadcast(0.0f), variance = V::broadcast(0.0f);
+        for (int64_t k = 0; k < channels; ++k) mean = mean + V::load(to + k * line + j);
+        mean = mean * share;
+        for (int64_t k = 0; k < channels; ++k) {
+            const V deviation = V::load(to + k * line + j) - mean;
+            variance = V::multiply_add(deviation, deviation, variance);
+        }
+        float scales[width];
+        (variance * share).store(scales);
+        for (int lane = 0; lane < width; ++lane) scales[lane] = 1.0f / sqrtf(scales[lane] + 1e-5f);
+        const V scale = V::load(scales);
+        for (int64_t k = 0; k < channels; ++k) {
+            float* at = to + k * line + j;
+            V::multiply_add((V::load(at) - mean) * scale, V::broadcast(step.norm_weight[k]),
+                            V::broadcast(step.norm_bias[k]))
+                .store(at);
+        }
+    }
+    for (int64_t k = 0; k < channels; ++k) {
+        to[k * line] = 0.0f;
+        for (int64_t j = step.width + 1; j < line; ++j) to[k * line + j] = 0.0f;
+    }
+}
+
+// A step with a single output: lanes are pixels. Weights are (channels, 4 pixels, 2 x 2 taps), the
+// taps of a pixel being the inputs that it sees.
+template <class V>
+void upsample_single(const inter2former::StepRows& step, float* scratch) {
+    constexpr int width = V::width;
+    const int64_t line = rounded_up(step.width + 2 + width, width), size = step.channels * line;
+    for (int64_t row = step.first - 1; row <= step.first; ++row) {
+        load_line<V>(step, row, scratch + (row + 3) % 3 * size, line);
+    }
+    for (int64_t row = step.first; row < step.last; ++row) {
+        load_line<V>(step, row + 1, scratch + (row + 4) % 3 * size, line);
+        const float* const lines[3] = {scratch + (row + 2) % 3 * size, scratch + row % 3 * size,
+                                       scratch + (row + 1) % 3 * size};
+        for (int64_t column = 0; column < step.width; column += width) {
+            V sums[2][2];
+            for (auto& pair : sums) pair[0] = pair[1] = V::broadcast(0.0f);
+            const float* weights = step.weights;
+            for (int64_t k = 0; k < step.channels; ++k, weights += 16) {
+                V x[3][3];
+                for (int r = 0; r < 3; ++r) {
+                    for (int c = 0; c < 3; ++c) x[r][c] = V::load(lines[r] + k * line + column + c);
+                }
+                for (int pixel = 0; pixel < 4; ++pixel) {
+                    const int a = pixel / 2, b = pixel % 2;
+                    for (int tap = 0; tap < 4; ++tap) {
+                        sums[a][b] = V::multiply_add(x[a + tap / 2][b + tap % 2],
+                                                     V::broadcast(weights[pixel * 4 + tap]),
+                                                     sums[a][b]);
+                    }
                 }
             }
-        }
-        for (int b = 0; b < 2; ++b) {
-            const int64_t r = 2 * row + a, c = 2 * column + b;
-            float y = sum_of_lanes(sums[b]) + step.edge[r * step.edge_stride + c];
-            if (step.terms) y += *term_at(step, r, c);
-            if (step.activate) y = y / (1.0f + expf(-y));
-            step.out[r * 2 * step.width + c] = y;
+            const int64_t left_over = step.width - column;
+            const int64_t pixels = left_over < width ? left_over : width;
+            for (int a = 0; a < 2; ++a) {
+                float parts[2][width];
+                sums[a][0].store(parts[0]);
+                sums[a][1].store(parts[1]);
+                const int64_t r = 2 * row + a;
+                const float* edge = step.edge + r * step.edge_stride + 2 * column;
+                float* to = step.out + r * 2 * step.width + 2 * column;
+                for (int64_t j = 0; j < 2 * pixels; ++j) {
+                    float y = parts[j % 2][j / 2] + edge[j];
+                    if (step.terms) y += *term_at(step, r, 2 * column + j);
+                    to[j] = step.activate ? y / (1.0f + expf(-y)) : y;
+                }
+            }
         }
     }
 }
 
 template <class V>
 void upsample(const inter2former::StepRows& step, float* scratch) {
+    if (step.outputs == 1) return upsample_single<V>(step, scratch);
     constexpr int width = V::width, rows = V::rows;
     const int64_t padded = rounded_up(step.channels, width);
     const int64_t line = (step.width + 2 + rows) * padded;  // a zero pixel on both sides, and more
@@ -452,10 +518,6 @@ void upsample(const inter2former::StepRows& step, float* scratch) {
         const int64_t row = step.first + i;
         const float* const lines[3] = {normal + i * line, normal + (i + 1) * line,
                                        normal + (i + 2) * line};
-        if (step.outputs == 1) {
-            for (int64_t j = 0; j < step.width; ++j) single_output<V>(step, lines, row, j, padded);
-            continue;
-        }
         for (int64_t column = 0; column < step.width; column += rows) {
             // The pixel itself and its differences to the eight around it: with s, a, c the sum,
             // first and last of three taps, the two outputs of a pixel x along an axis are
@@ -519,12 +581,62 @@ void upsample(const inter2former::StepRows& step, float* scratch) {
     }
 }
 
+// ---- linear layers ----
+
+template <class V>
+int64_t linear_scratch(int64_t count, int64_t inputs) {
+    const int64_t tiles = (count + V::rows - 1) / V::rows;
+    return (tiles * V::rows + 1) * rounded_up(inputs, V::width);
+}
+
+template <class V>
+void linear(const inter2former::LinearRows& job, float* scratch) {
+    constexpr int width = V::width, rows = V::rows;
+    const int64_t padded = rounded_up(job.inputs, width), size = rows * padded;
+    const int64_t tiles = (job.count + rows - 1) / rows;
+    float* normal = scratch + tiles * size;
+    for (int64_t i = 0; i < tiles * size; ++i) scratch[i] = 0.0f;
+    for (int64_t i = 0; i < job.count; ++i) {
+        const float* from = job.x + i * job.inputs;
+        if (job.norm_weight) {
+            normalise_pixel<V>(from, job.inputs, job.norm_weight, job.norm_bias, normal, padded);
+            from = normal;
+        }
+        load_row<V>(from, job.inputs, scratch + i / rows * size + i % rows * width);
+    }
+    for (int64_t output = 0; output < job.outputs; output += 2 * width) {
+        const int64_t rest = job.outputs - output;
+        const V left = V::load(job.bias + output), right = V::load(job.bias + output + width);
+        for (int64_t tile = 0; tile < tiles; ++tile) {
+            Sums<V> s;
+            for (int row = 0; row < rows; ++row) s[row][0] = left, s[row][1] = right;
+            multiply_onto<V>(scratch + tile * size, job.weights + output * padded, padded / width,
+                             s);
+            const int64_t left_over = job.count - tile * rows;
+            for (int64_t i = 0; i < (left_over < rows ? left_over : rows); ++i) {
+                const int64_t at = (tile * rows + i) * job.outputs + output;
+                float* to = job.out + at;
+                const float* add = job.residual ? job.residual + at : nullptr;
+                if (rest >= 2 * width) {
+                    (add ? s[i][0] + V::load(add) : s[i][0]).store(to);
+                    (add ? s[i][1] + V::load(add + width) : s[i][1]).store(to + width);
+                    continue;
+                }
+                float part[2 * width];
+                s[i][0].store(part);
+                s[i][1].store(part + width);
+                for (int64_t k = 0; k < rest; ++k) to[k] = part[k] + (add ? add[k] : 0.0f);
+            }
+        }
+    }
+}
+
 template <class V>
 const inter2former::ClickKernel* click_kernel() {
     static constexpr inter2former::ClickKernel kernel{
         V::width,         V::rows,       attend<V>,   attend_scratch<V>,   attend_codes<V>,
         codes_scratch<V>, find_codes<V>, upsample<V>, upsample_scratch<V>, convolve<V>,
-        convolve_scratch<V>};
+        convolve_scratch<V>, linear<V>, linear_scratch<V>};
     return &kernel;
 }
 

@@ -71,9 +71,10 @@ template <class V>
 inline float sum_of_lanes(V v) {
     float lanes[V::width];
     v.store(lanes);
-    float sum = 0.0f;
-    for (float lane : lanes) sum += lane;
-    return sum;
+    for (int half = V::width / 2; half > 0; half /= 2) {
+        for (int lane = 0; lane < half; ++lane) lanes[lane] += lanes[lane + half];
+    }
+    return lanes[0];
 }
 
 template <class V>

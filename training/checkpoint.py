@@ -15,6 +15,7 @@ from torch import Tensor
 
 from napari_inter2former._files import replacing
 from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.model import ModelConfig
 
 FORMAT = "napari-inter2former-training"
 
@@ -75,19 +76,71 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise CheckpointError(f"{path} is no training checkpoint.")
-            checkpoint.progress = json.loads(metadata["progress"])
-            for key in file.keys():  # noqa: SIM118 (a file handle, not a dict)
-                part, name = key.split("/", 1)
-                if part == "optimizer":
-                    kind, name = name.split("/", 1)
-                    checkpoint.optimizer.setdefault(name, {})[kind] = file.get_tensor(key)
-                else:
-                    getattr(checkpoint, part)[name] = file.get_tensor(key)
-    except (SafetensorError, OSError) as error:
+            foreign = metadata.get("format") != FORMAT
+            if not foreign:
+                checkpoint.progress = json.loads(metadata["progress"])
+                for key in file.keys():  # noqa: SIM118 (a file handle, not a dict)
+                    part, name = key.split("/", 1)
+                    if part == "optimizer":
+                        kind, name = name.split("/", 1)
+                        checkpoint.optimizer.setdefault(name, {})[kind] = file.get_tensor(key)
+                    else:
+                        getattr(checkpoint, part)[name] = file.get_tensor(key)
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
         raise CheckpointError(f"{path} can't be read as a checkpoint: {error}.") from error
+    if foreign:
+        raise CheckpointError(f"{path} is no training checkpoint.")
     return checkpoint
+
+
+def model_of(path: Path, checkpoint: Checkpoint) -> ModelConfig:
+    """Return the configuration of a checkpoint's model.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, for the message.
+    checkpoint : Checkpoint
+        From `load_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If this version of the package does not know it.
+    """
+    try:
+        return ModelConfig.from_dict(checkpoint.progress["config"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(
+            f"{path}: its model's configuration can't be used: {error}"
+        ) from error
+
+
+def restore(path: Path, module: torch.nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put saved tensors back into a module.
+
+    Parameters
+    ----------
+    path : Path
+        Of the checkpoint, for the message.
+    module : torch.nn.Module
+        What they belong to.
+    state : mapping of str to Tensor
+        From `load_checkpoint`.
+
+    Raises
+    ------
+    CheckpointError
+        If they are of another configuration.
+    """
+    try:
+        module.load_state_dict(dict(state))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise CheckpointError(
+            f"{path}: its tensors do not fit the configuration ({reason}). It was written by "
+            "another version; begin a new run, with --start if there are weights of it."
+        ) from error
 
 
 def optimizer_state(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_inter2former.model import reference_mask as rm
+from napari_inter2former.training.faults import faulty
 
 DEPTH = 1.7
 """Clicks are drawn where the depth inside the error region exceeds its maximum over this."""
@@ -21,7 +22,10 @@ def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def draw_click(
-    target: NDArray[np.bool_], predicted: NDArray[np.bool_], rng: np.random.Generator
+    target: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
+    rng: np.random.Generator,
+    careless: float = 0,
 ) -> tuple[int, int, bool] | None:
     """Draw a click in the deeper of the two error regions.
 
@@ -31,6 +35,9 @@ def draw_click(
         bool (H, W).
     rng : numpy.random.Generator
         Source of randomness.
+    careless : float
+        Probability that the click falls anywhere in that region, also near its border, as people
+        click; else it falls in its deep part.
 
     Returns
     -------
@@ -47,13 +54,18 @@ def draw_click(
     missed, extra = depth(wrong[box] & target[box]), depth(wrong[box] & predicted[box])
     positive = bool(missed.max() >= extra.max())
     deep = missed if positive else extra
-    candidates = np.flatnonzero(deep > deep.max() / DEPTH)
+    least = 0 if rng.random() < careless else deep.max() / DEPTH
+    candidates = np.flatnonzero(deep > least)
     row, column = divmod(int(rng.choice(candidates)), deep.shape[1])
     return row + top, column + left, positive
 
 
 def add_clicks(
-    reference: Tensor, targets: Tensor, predicted: Tensor, rng: np.random.Generator
+    reference: Tensor,
+    targets: Tensor,
+    predicted: Tensor,
+    rng: np.random.Generator,
+    careless: float = 0,
 ) -> None:
     """Click once in every reference mask of a batch, in place.
 
@@ -65,17 +77,43 @@ def add_clicks(
         bool (B, H, W).
     rng : numpy.random.Generator
         Source of randomness.
+    careless : float
+        See `draw_click`.
     """
     truth, guess = targets.cpu().numpy(), predicted.cpu().numpy()
     on_cpu = reference.cpu()
     for mask, right, now in zip(on_cpu, truth, guess, strict=True):
-        click = draw_click(right, now, rng)
+        click = draw_click(right, now, rng, careless)
         if click is not None:
             rm.add_click(mask, *click)
     if reference.device != on_cpu.device:
         reference.copy_(on_cpu)
 
 
-def start(targets: Tensor) -> Tensor:
-    """Return the reference masks before the first click, uint8 like `targets` (B, H, W)."""
-    return torch.full_like(targets, int(rm.Label.UNKNOWN), dtype=torch.uint8)
+def start(targets: Tensor, previous: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return the state before the first click.
+
+    Parameters
+    ----------
+    targets : Tensor
+        bool (B, H, W).
+    previous : float
+        Share of the targets for which there is a mask already, right but for some fault.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    reference : Tensor
+        uint8 (B, H, W) reference masks: possible labels where there is a mask, else unknown.
+    predicted : Tensor
+        bool (B, H, W): those masks, else empty ones.
+    """
+    reference = torch.full_like(targets, int(rm.Label.UNKNOWN), dtype=torch.uint8)
+    predicted = torch.zeros_like(targets)
+    for i in np.flatnonzero(rng.random(len(targets)) < previous):
+        other = targets[int(rng.integers(len(targets)))]
+        mask = faulty(targets[i].cpu().numpy(), other.cpu().numpy(), rng)
+        predicted[i] = torch.from_numpy(mask)
+        reference[i] = rm.from_mask(predicted[i])
+    return reference, predicted

@@ -123,7 +123,8 @@ def finetune(
     torch.manual_seed(seed)
     options = TrainingOptions(learning_rate=learning_rate, warm_up=20, average=0.99)
     trainer = Trainer(load_model(weights).to(device), options)
-    source = prefetch(batches([dataset], sampling or SamplingOptions(), *rng.spawn(2)))
+    drawing, shapes = rng.spawn(2)
+    source = prefetch(batches([dataset], sampling or SamplingOptions(), drawing, shapes))
     budget = minutes * 60
     begun = time.monotonic()
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"

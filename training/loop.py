@@ -45,6 +45,10 @@ class TrainingOptions:
         Probability of each click after the first.
     most_clicks : int
         Largest number of clicks.
+    careless : float
+        Probability that a click falls anywhere in the error, not in its deep part.
+    previous : float
+        Share of the objects that have a mask with some fault before the first click.
     average : float
         Decay per step of the moving average of the weights.
     box : float
@@ -59,6 +63,8 @@ class TrainingOptions:
     decay_from: float = 0.6
     further: float = 0.6
     most_clicks: int = 20
+    careless: float = 0.25
+    previous: float = 0.1
     average: float = 0.998
     box: float = 0.7
 
@@ -133,7 +139,6 @@ class Trainer:
         leaves = [x.detach().requires_grad_() for x in (features.tokens, *features.edges)]
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
         low_targets = pool_targets(targets, self.model.config.patch)
-        reference, predicted = start(targets), torch.zeros_like(targets)
         patch = self.model.config.patch
         boxes = object_boxes(low_targets, self.options.box, rng)
         local_targets = cut(targets, boxes, patch)
@@ -141,9 +146,11 @@ class Trainer:
         for target, box in zip(inside, boxes, strict=True):
             target[box.slices(patch)] = True
         clickable = targets & inside
+        reference, predicted = start(clickable, self.options.previous, rng)
+        predicted &= inside
         losses, ious = [], []
         for _ in range(clicks):
-            add_clicks(reference, clickable, predicted, rng)
+            add_clicks(reference, clickable, predicted, rng, self.options.careless)
             output = self.model(detached, reference, boxes)
             loss = (
                 mask_loss(output.logits, local_targets).mean()

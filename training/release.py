@@ -16,9 +16,14 @@ from typing import Any
 
 from napari_inter2former.cli import main as inter2former
 from napari_inter2former.errors import Inter2FormerError
-from napari_inter2former.model import PRESETS, ModelConfig, build_model
+from napari_inter2former.model import PRESETS, build_model
 from napari_inter2former.training.card import CardContent, read_cases, read_sources, write_card
-from napari_inter2former.training.checkpoint import CheckpointError, load_checkpoint
+from napari_inter2former.training.checkpoint import (
+    CheckpointError,
+    load_checkpoint,
+    model_of,
+    restore,
+)
 from napari_inter2former.weights import load_model, read_metadata, save_weights
 
 
@@ -61,10 +66,10 @@ def release(
         If the report or the sources can't be used, or nothing says what `data` is.
     """
     saved = load_checkpoint(checkpoint)
-    config = ModelConfig.from_dict(saved.progress["config"])
+    config = model_of(checkpoint, saved)
     # The window is a choice of use, not of training.
     model = build_model(replace(config, window=PRESETS[config.name].window))
-    model.load_state_dict(saved.average)
+    restore(checkpoint, model, saved.average)
     if data is None:
         data = read_metadata(path)["training"].get("data") if path.is_file() else None
     if not data:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.pool import Dataset, TrainingImage, dataset_weights
-from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
+from napari_inter2former.training.synthetic import displacement, draw_scene, draw_superpixels
 from napari_inter2former.training.targets import draw_targets
 
 Crop: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]]
@@ -43,6 +43,8 @@ class SamplingOptions:
         background between objects.
     synthetic : float
         Share of crops that are synthetic scenes.
+    elastic : float
+        Share of real crops that are deformed elastically.
     superpixels : float
         Share of the other crops whose targets are superpixels. Their `labels` stay those of the
         real objects, which is what the auxiliary task learns.
@@ -58,6 +60,7 @@ class SamplingOptions:
     parts: float = 0.04
     background: float = 0.03
     synthetic: float = 0.15
+    elastic: float = 0.15
     superpixels: float = 0.05
 
 
@@ -109,7 +112,6 @@ def draw_crop(
     centre = side / 2 - 0.5 + rng.uniform(-0.3, 0.3, 2) * side
     matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
 
-    flags = cv2.WARP_INVERSE_MAP
     source: NDArray[Any] = image.pixels
     if zoom < 0.7:  # averaging before sampling, against aliasing
         factor = min(1 / zoom, max(source.shape[:2]))
@@ -122,22 +124,36 @@ def draw_crop(
         moved[:, 2] -= 0.5
     else:
         moved = matrix
-    pixels = cv2.warpAffine(
-        source, moved, (side, side), flags=flags | cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
-    labels = cv2.warpAffine(
-        image.labels.astype(np.float32),
-        matrix,
-        (side, side),
-        flags=flags | cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=-1,
-    ).astype(np.int32)
+    bend = None
+    if rng.random() < options.elastic:
+        bend = displacement(side, rng.uniform(0.03, 0.15), rng)
+    pixels = warp(source, moved, side, bend, cv2.INTER_LINEAR, 0)
+    numbers = image.labels.astype(np.float32)
+    labels = warp(numbers, matrix, side, bend, cv2.INTER_NEAREST, -1).astype(np.int32)
     outside = labels < 0
     objects = labels
     if rng.random() < options.superpixels:
         objects = superpixel_objects(pixels, outside, rng)
     return finish(pixels, objects, np.where(outside, 0, labels), options, rng)
+
+
+def warp(
+    source: NDArray[Any],
+    matrix: NDArray[np.float64],
+    side: int,
+    bend: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+    way: int,
+    outside: float,
+) -> NDArray[Any]:
+    """Return a square of `source`: `matrix` leads from its bent pixels to those of the source."""
+    if bend is None:
+        flags = cv2.WARP_INVERSE_MAP | way
+        size = (side, side)
+        return cv2.warpAffine(source, matrix, size, flags=flags, borderValue=[outside] * 3)
+    (a, b, c), (d, e, f) = matrix.astype(np.float32)
+    columns, rows = bend
+    place = (a * columns + b * rows + c, d * columns + e * rows + f)
+    return cv2.remap(source, *place, way, borderValue=[outside] * 3)
 
 
 def draw_synthetic(options: SamplingOptions, rng: np.random.Generator) -> Crop | None:

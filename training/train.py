@@ -21,12 +21,14 @@ import torch
 
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation.datasets import DatasetError
-from napari_inter2former.model import PRESETS, ModelConfig, build_model
+from napari_inter2former.model import PRESETS, build_model
 from napari_inter2former.training.checkpoint import (
     Checkpoint,
     CheckpointError,
     load_checkpoint,
+    model_of,
     optimizer_state,
+    restore,
     restore_optimizer,
     save_checkpoint,
 )
@@ -107,14 +109,14 @@ class Run:
         saved = load_checkpoint(self.path) if self.path.exists() else None
         torch.manual_seed(arguments.seed)  # the same in all processes
         if saved is not None:
-            config = ModelConfig.from_dict(saved.progress["config"])
+            config = model_of(self.path, saved)
             if config.name != arguments.preset:
                 raise CheckpointError(
                     f"{self.path} was trained as {config.name!r}, not {arguments.preset!r}; "
                     "use another --out."
                 )
             model = build_model(config)
-            model.load_state_dict(saved.model)
+            restore(self.path, model, saved.model)
         elif arguments.start:
             from napari_inter2former.weights import load_model
 
@@ -125,8 +127,8 @@ class Run:
         assert isinstance(training, TrainingOptions)
         self.trainer = Trainer(model.to(arguments.device), training)
         if saved is not None:
-            self.trainer.average.load_state_dict(saved.average)
-            self.trainer.auxiliary.load_state_dict(saved.auxiliary)
+            restore(self.path, self.trainer.average, saved.average)
+            restore(self.path, self.trainer.auxiliary, saved.auxiliary)
             restore_optimizer(
                 self.trainer.optimizer, self.trainer.named_parameters, saved.optimizer
             )
@@ -213,7 +215,13 @@ class Run:
                 values = (self.trainer.steps, hours, self.masks, rate, *means, count / seconds)
                 self.log(dict(zip(COLUMNS, values, strict=True)))
             if time.monotonic() - saved > arguments.save_minutes * 60:
-                self.save()
+                try:
+                    self.save()
+                except (
+                    CheckpointError,
+                    OSError,
+                ) as error:  # go on: there may be space again next time
+                    print(f"warning: {error}", file=sys.stderr)
                 saved = time.monotonic()
         self.save()
 
@@ -225,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     try:
         Run(options).train()
-    except Inter2FormerError as error:
+    except (Inter2FormerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -101,6 +101,37 @@ def test_equals_plain_twin_on_random_shapes(
     assert_close(found, [x, index, *weights])
 
 
+@pytest.mark.skipif(not kernels.native_available(), reason="the extension is not available")
+@settings(max_examples=40, deadline=None)
+@given(
+    isa=st.sampled_from(kernels.instruction_sets() or ("none",)),
+    rows=st.integers(0, 300),
+    part=st.sampled_from((0.0, 0.1, 0.7, 1.0)),
+    experts=st.integers(1, 20),
+    width=st.integers(1, 131),
+    hidden=st.integers(3, 67),
+    threads=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_adds_weighted_results_of_some_tokens(
+    isa: str, rows: int, part: float, experts: int, width: int, hidden: int, threads: int, seed: int
+) -> None:
+    x, index, *weights = problem(rows, experts, width, hidden, seed)
+    torch.manual_seed(seed)
+    tokens = (torch.rand(rows) < part).nonzero()[:, 0]
+    index, scale, before = index[tokens], torch.rand(len(tokens)), torch.randn(rows, width)
+    found = before.clone()
+    packed = kernels.PackedExperts(*weights, isa=isa)
+    packed.add(x, tokens, index, scale, found, threads=threads)
+    update = grouped_experts_plain(x[tokens].double(), index, *(w.double() for w in weights))
+    expected = before.double().index_add_(0, tokens, scale[:, None] * update).float()
+    size = float(expected.abs().max()) if rows else 1.0
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * size)
+    untouched = torch.ones(rows, dtype=torch.bool)
+    untouched[tokens] = False
+    assert torch.equal(found[untouched], before[untouched])
+
+
 @pytest.mark.parametrize("hidden", [1, 2])
 def test_narrowest_hidden_layers(isa: str, hidden: int) -> None:
     # LayerNorm of one value is its bias; of two it can blow rounding up, so eps must dominate.
@@ -181,6 +212,31 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_threads_of_its_own_where_there_is_no_pytorch() -> None:
+    needs("portable")
+    # Without PyTorch there is no OpenMP team to borrow.
+    code = """
+import sys, numpy as np
+from concurrent.futures import ThreadPoolExecutor
+from napari_inter2former.kernels import _native
+rng = np.random.default_rng(0)
+shapes = [(3, 16, 9), (3, 8), (3, 8), (3, 9, 8)]
+weights = [rng.random(shape, np.float32) for shape in shapes]
+packed = _native.PackedExperts(*weights, isa=_native.instruction_sets()[0])
+x, index = rng.random((3000, 9), np.float32), rng.integers(0, 3, 3000)
+def run(threads):
+    out = np.empty_like(x)
+    packed.run(x, index, out, threads)
+    return out
+expected = run(1)
+assert all((run(threads) == expected).all() for threads in (2, 3, 2, 7) * 20)
+with ThreadPoolExecutor(4) as callers:
+    assert all((out == expected).all() for out in callers.map(run, [2] * 100))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 class TestGradients:
@@ -330,13 +386,18 @@ class TestBadInput:
             r"x must have shape \(4, 8\), not \(4, 7\)": (x[:, 1:].contiguous(), index, out, 1),
             "x must be C-contiguous": (torch.zeros(8, 4).T, index, out, 1),
             "index must be int64": (x, index.int(), out, 1),
-            "index must have shape": (x, index[None], out, 1),
+            "index must have one axis": (x, index[None], out, 1),
             "out must have shape": (x, index, out[1:], 1),
             "threads must be at least 1": (x, index, out, 0),
         }.items():
             arrays = [a.numpy() if isinstance(a, Tensor) else a for a in arguments]
             with pytest.raises(ValueError, match=message):
                 packed._packed.run(*arrays)
+        for tokens in ([0, 1, 1, 2], [0, 2, 1, 3], [-1, 0, 1, 2], [0, 1, 2, 4]):
+            with pytest.raises(ValueError, match=r"tokens must ascend and lie in \[0, 4\)"):
+                packed.add(x, torch.tensor(tokens), index, torch.ones(4), out)
+        with pytest.raises(ValueError, match="scale must have shape"):
+            packed.add(x, torch.arange(4), index, torch.ones(3), out)
         read_only = out.numpy()
         read_only.flags.writeable = False
         with pytest.raises(ValueError, match="writeable"):

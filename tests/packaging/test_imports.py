@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "weights": BASE | {"model"},
     "predictor": BASE | {"images", "kernels", "model", "prompts", "weights"},
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
-    "annotation": BASE | {"images", "predictor", "prompts", "scripting", "weights"},
+    "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
+    "annotation": BASE
+    | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
 }
 
 

@@ -298,6 +298,13 @@ def test_an_even_sample_of_a_large_lazy_image_does_not_blind_the_model():
     assert as_image_source(Mostly((100_000, 100_000))).normalization.high == (65535.0,)
 
 
+@pytest.mark.parametrize("dtype", [bool, np.uint16, np.float32])
+def test_an_object_that_the_sample_misses_stays_visible(dtype):
+    image = np.zeros((4096, 4096), dtype)
+    image[2001:2003, 2001:2003] = 1
+    assert as_image_source(image).read(2000, 2000, 5, 5, 0).max() > 0
+
+
 def test_a_source_passes_through():
     source = as_image_source(np.zeros((4, 4)))
     assert as_image_source(source) is source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ import torch
 
 from napari_inter2former.evaluation.datasets import DatasetError, find_pairs
 from napari_inter2former.model import build_model
+from napari_inter2former.model import reference_mask as rm
+from napari_inter2former.training import augmentation
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.checkpoint import (
     Checkpoint,
@@ -19,8 +22,14 @@ from napari_inter2former.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from napari_inter2former.training.clicks import draw_click
-from napari_inter2former.training.loop import Trainer, TrainingOptions, object_boxes
+from napari_inter2former.training.clicks import draw_click, start
+from napari_inter2former.training.faults import bend, lose, move, resize
+from napari_inter2former.training.loop import (
+    Trainer,
+    TrainingOptions,
+    intersection_over_union,
+    object_boxes,
+)
 from napari_inter2former.training.losses import mask_loss, pool_targets
 from napari_inter2former.training.pool import dataset_weights, make_dataset, read_pool
 from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop
@@ -170,6 +179,75 @@ def test_clicks_fall_deep_inside_the_larger_error() -> None:
     assert click is not None
     assert not click[2]
     assert draw_click(target, target, rng) is None
+
+
+def test_careless_clicks_fall_anywhere_in_the_error() -> None:
+    rng = np.random.default_rng(0)
+    target = np.zeros((60, 60), bool)
+    target[10:50, 10:50] = True
+    clicks = [draw_click(target, np.zeros_like(target), rng, careless=1) for _ in range(60)]
+    places = np.array([click[:2] for click in clicks if click])
+    assert target[places[:, 0], places[:, 1]].all()
+    assert places.min() <= 12
+    assert places.max() >= 47
+
+
+def test_some_objects_start_with_a_faulty_mask() -> None:
+    rng = np.random.default_rng(0)
+    targets = torch.zeros(40, 64, 64, dtype=torch.bool)
+    targets[:, 20:44, 16:40] = True
+    reference, predicted = start(targets, 0.5, rng)
+    there = predicted.flatten(1).any(1)
+    assert 10 <= there.sum() <= 30
+    assert (reference[~there] == rm.Label.UNKNOWN).all()
+    assert torch.equal(reference[there], rm.from_mask(predicted[there]))
+    ious = intersection_over_union(predicted[there], targets[there])
+    assert (ious < 1).float().mean() > 0.8
+    assert ious.mean() > 0.5
+    assert (start(targets, 0, rng)[0] == rm.Label.UNKNOWN).all()
+
+
+@pytest.mark.parametrize("fault", [resize, move, bend, lose])
+def test_faults_keep_most_of_the_object_and_take_an_empty_mask(
+    fault: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+) -> None:
+    mask = np.zeros((50, 70), bool)
+    mask[10:40, 20:55] = True
+    for seed in range(10):
+        changed = fault(mask, np.random.default_rng(seed))
+        assert changed.shape == mask.shape
+        assert changed.dtype == bool
+        assert (changed & mask).sum() / (changed | mask).sum() > 0.3
+        assert not fault(np.zeros_like(mask), np.random.default_rng(seed)).any()
+
+
+@pytest.mark.parametrize("change", [change for change, _ in augmentation._CHANGES])
+def test_every_change_of_appearance_keeps_shape_and_type(
+    change: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((40, 50, 3), dtype=np.float32)
+    for _ in range(5):
+        changed = change(image, rng)
+        assert changed.shape == image.shape
+        assert changed.dtype == np.float32
+        assert np.isfinite(changed).all()
+        assert not np.array_equal(changed, image)
+
+
+def test_elastic_crops_keep_image_and_labels_together(
+    pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_inter2former.training.sampling.augment", lambda image, _: image)
+    image = read_pool(pool, "train")[0][0].images[0]
+    options = SamplingOptions(side=96, smallest=25, elastic=1, superpixels=0)
+    rng = np.random.default_rng(0)
+    inner = []
+    for crop in (draw_crop(image, options, rng) for _ in range(20)):
+        if crop is not None:
+            discs = cv2.erode((crop[2] > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+            inner += crop[0][discs].mean(-1).tolist()
+    assert np.mean(np.array(inner) > 0.55) > 0.99
 
 
 def test_loss_is_smaller_for_better_masks_and_each_mask_counts_alone() -> None:

@@ -14,9 +14,10 @@ from psygnal import Signal
 
 from napari_inter2former._qt import _places
 from napari_inter2former._qt import _targets as targets
-from napari_inter2former._qt._annotator import Annotator
+from napari_inter2former._qt._contrast import CONTRAST_EVENTS, Contrast
 from napari_inter2former._qt._link import WorkerLink
 from napari_inter2former._qt._own_layers import TRANSFORM
+from napari_inter2former._qt._searching import Searcher
 from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.planes import read_clicks
 from napari_inter2former.annotation.worker import Worker
@@ -25,7 +26,7 @@ from napari_inter2former.errors import ImageError, PromptError
 __all__ = ["Controller"]
 
 
-class Controller(Annotator):
+class Controller(Searcher):
     """The annotation loop on a viewer: life, choices, and what viewer and worker report.
 
     Parameters
@@ -78,7 +79,7 @@ class Controller(Annotator):
         add(viewer, viewer.dims.events, "current_step order ndisplay", self._on_moved)
         add(viewer, _places.camera_of(viewer).events, "center zoom", self._on_camera)
         for layer in viewer.layers:
-            add(layer, layer.events, "name", self._on_shown)
+            self._watch(layer)
         self.choose_image(self.scene.likely_image())
 
     def close(self) -> None:
@@ -149,6 +150,15 @@ class Controller(Annotator):
             self.status.info(f"Objects go to {name}.")
         self.refresh()
 
+    def choose_contrast(self, contrast: Contrast) -> None:
+        """Change which intensities the model sees; the current mask is computed anew."""
+        if self.link is None or contrast is self.scene.contrast:
+            return
+        self.scene.contrast = contrast
+        self.link.renew()
+        self._ask(self.session.ask_again())
+        self.refresh()
+
     def choose_model(self, name: str) -> None:
         """Change the model; clicks and labels stay, the current mask is computed anew."""
         if self.link is not None and name != self.link.model:
@@ -171,6 +181,7 @@ class Controller(Annotator):
         link, session = self.link, self.session
         if link is None or not link.take(message):
             return
+        self._take_search(message)
         if isinstance(message, say.ModelsFound):
             name = link.pick()
             if name is not None:
@@ -202,8 +213,21 @@ class Controller(Annotator):
 
     # ---- viewer events ---------------------------------------------------------------------------
 
+    def _watch(self, layer: Any) -> None:
+        """Follow what is shown of a layer: its name, and of images their contrast and colours."""
+        self._connections.add(layer, layer.events, "name", self._on_shown)
+        if isinstance(layer, Image):
+            self._connections.add(layer, layer.events, CONTRAST_EVENTS, self._on_contrast)
+
+    def _on_contrast(self, _event: Any = None) -> None:
+        """Contrast or colours have changed: where they count, the image is encoded again."""
+        if self.link is not None and self.scene.contrast is not Contrast.PERCENTILES:
+            self.link.renew()
+            # Not at every step of a slider: when it rests.
+            self.moved.emit()
+
     def _on_inserted(self, event: Any) -> None:
-        self._connections.add(event.value, event.value.events, "name", self._on_shown)
+        self._watch(event.value)
         if self.scene.image is None and isinstance(event.value, Image):
             # When napari has finished adding it.
             self._later(self._choose_some_image)
@@ -309,10 +333,11 @@ class Controller(Annotator):
         if scene.image is not None:
             self._connections.drop(scene.image)
             if scene.image in self.viewer.layers:
-                self._connections.add(scene.image, scene.image.events, "name", self._on_shown)
+                self._watch(scene.image)
         scene.hide(False)
         scene.image = scene.layout = self.channel_axis = None
         self._accept_waits = False
+        self.searching = None
         self.session.clear()
         scene.show(self.session.state)
         self._use_labels(None)

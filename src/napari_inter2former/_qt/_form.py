@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_inter2former._qt._contrast import Contrast
 from napari_inter2former._qt._controller import Controller
 from napari_inter2former._qt._keys import KEYS
 from napari_inter2former._qt._own_layers import ADD_COLOUR, REMOVE_COLOUR
@@ -36,6 +37,10 @@ BUTTONS = {
     "redo": ("Redo", "Go one step forward again"),
     "reopen": ("Reopen", "Correct the accepted object under the cursor, or the last one"),
     "hide": ("Hide", "See the bare image while the key or button is held"),
+}
+SEARCHES = {
+    "view": ("Find objects in view", "Find all objects on screen, without clicks"),
+    "image": ("in the whole image", "Find all objects of the whole plane, without clicks"),
 }
 COLOURS = {"info": "", "warning": "#f5b942", "error": "#ff6b5e"}
 
@@ -78,6 +83,10 @@ class Form(QWidget):
     def _build_boxes(self) -> QFormLayout:
         self.image_box = _combo("The image to annotate")
         self.channel_box = _combo("Use all channels along an axis together, or one plane at a time")
+        self.contrast_box = _combo("Which intensities the model sees")
+        self.contrast_box.addItem("Automatic", Contrast.PERCENTILES)
+        self.contrast_box.addItem("As displayed", Contrast.DISPLAYED)
+        self.contrast_box.addItem("All visible images", Contrast.VISIBLE)
         self.model_box = _combo("The model that draws the masks")
         self.labels_box = _combo("The layer that accepted objects go to")
         self.rule_box = _combo("What happens where a new mask meets other objects")
@@ -89,6 +98,7 @@ class Form(QWidget):
         rows = (
             ("Image", self.image_box),
             ("Channels", self.channel_box),
+            ("Contrast", self.contrast_box),
             ("Model", self.model_box),
             ("Labels", self.labels_box),
             ("Overlaps", self.rule_box),
@@ -97,6 +107,7 @@ class Form(QWidget):
             form.addRow(name, box)
         self.image_box.activated.connect(self._pick_image)
         self.channel_box.activated.connect(self._pick_channels)
+        self.contrast_box.activated.connect(self._pick_contrast)
         self.model_box.activated.connect(self._pick_model)
         self.labels_box.activated.connect(self._pick_labels)
         self.rule_box.activated.connect(self._pick_rule)
@@ -144,6 +155,13 @@ class Form(QWidget):
             else:
                 button.clicked.connect(getattr(self.controller, name))
             grid.addWidget(button, i // 2, i % 2)
+        self.search = {
+            "view": _button(*SEARCHES["view"]),
+            "image": _button(*SEARCHES["image"]),
+        }
+        for column, (name, button) in enumerate(self.search.items()):
+            button.clicked.connect(getattr(self.controller, f"search_{name}"))
+            grid.addWidget(button, len(self.buttons) // 2, column)
         self.buttons["accept"].setStyleSheet(
             "QPushButton:enabled { background-color: #1d7f54; color: white; font-weight: 600; }"
             "QPushButton:enabled:hover { background-color: #239a66; }"
@@ -179,6 +197,7 @@ class Form(QWidget):
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
         self.buttons["reopen"].setEnabled(bool(session.accepted))
+        self._render_search()
         number = len(session.accepted)
         self.count.setText(f"Objects kept in this session: {number}" if number else "")
         self._render_progress()
@@ -194,6 +213,17 @@ class Form(QWidget):
         shown = len(choices) > 1
         self.channel_box.setVisible(shown)
         self.form.labelForField(self.channel_box).setVisible(shown)
+
+    def _render_search(self) -> None:
+        it = self.controller
+        ready = it.link is not None and it.link.model_ready and it.scene.layout is not None
+        texts = {name: text for name, (text, _) in SEARCHES.items()}
+        if it.searching is not None:
+            done, total = it.searching
+            texts["view"] = f"Stop searching ({done} of {total})" if total else "Stop searching"
+        for name, button in self.search.items():
+            button.setText(texts[name])
+            button.setEnabled(ready and (name == "view" or it.searching is None))
 
     def _render_progress(self) -> None:
         link = self.controller.link
@@ -236,6 +266,9 @@ class Form(QWidget):
 
     def _pick_channels(self) -> None:
         self.controller.choose_image(self.controller.scene.image, self.channel_box.currentData())
+
+    def _pick_contrast(self) -> None:
+        self.controller.choose_contrast(self.contrast_box.currentData())
 
     def _pick_model(self) -> None:
         name = self.model_box.currentData()

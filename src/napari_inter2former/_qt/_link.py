@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from napari_inter2former._qt._contrast import Contrast, picture
 from napari_inter2former._qt._scene import Scene
-from napari_inter2former._qt._targets import token_of
+from napari_inter2former._qt._targets import array_of, token_of
 from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.annotation.worker import Worker
+from napari_inter2former.errors import ImageError
 from napari_inter2former.prompts import Click
 
 __all__ = ["DEFAULT_MODEL", "WorkerLink"]
@@ -74,8 +76,17 @@ class WorkerLink:
         if self._show(plane) and self.model_ready:
             self._worker.predict(request, self._number, clicks)
 
+    def search(self, plane: Plane, region: tuple[int, int, int, int]) -> None:
+        """Look for all objects in a part of a plane, when there is nothing else to do."""
+        if self._show(plane) and self.model_ready:
+            self._worker.everything(self._number, region)
+
+    def stop_search(self) -> None:
+        """End the search; nothing is answered."""
+        self._worker.stop("everything")
+
     def renew(self) -> None:
-        """Hand the image over again at the next occasion: its pixels have changed."""
+        """Hand the image over again at the next occasion: what the model sees has changed."""
         self._plane = None
 
     def forget(self) -> None:
@@ -87,7 +98,7 @@ class WorkerLink:
 
     def count(self, layer: Any) -> None:
         """Ask for the largest number in a labels layer."""
-        self._worker.scan(token_of(layer), layer.data)
+        self._worker.scan(token_of(layer), array_of(layer))
 
     def take(self, message: say.Message) -> bool:
         """Note what a message says about model and image; False if it is out of date."""
@@ -99,13 +110,16 @@ class WorkerLink:
         elif isinstance(message, say.Progress):
             self.encoding = message.image == self._number
             return self.encoding
+        elif isinstance(message, (say.Searching, say.Found)):
+            return message.image == self._number
         elif isinstance(message, say.Encoded):
             if message.image != self._number:
                 return False
             self.encoding = False
             self.encode_seconds = message.seconds or self.encode_seconds
         elif isinstance(message, say.Failed):
-            if message.job in ("image", "prefetch") and message.number != self._number:
+            mine = message.job in ("image", "prefetch", "everything")
+            if mine and message.number != self._number:
                 return False
             self.encoding = False
         return True
@@ -126,8 +140,11 @@ class WorkerLink:
             self._number += 1
             self._plane = plane
             self.encoding = False
-            levels = list(image.data) if image.multiscale else [image.data]
-            planes, channel_axis = layout.cut(levels, plane)
-            array = planes if image.multiscale else planes[0]
-            self._worker.set_image(self._number, array, channel_axis, layout.rgb)
+            scene = self._scene
+            try:
+                found = picture(image, layout, plane, scene.contrast, scene.images())
+            except ImageError:
+                # Whatever is wrong with the image, the worker finds it too, and reports it.
+                found = picture(image, layout, plane, Contrast.PERCENTILES, [])
+            self._worker.set_image(self._number, *found)
         return True

@@ -8,6 +8,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
+from napari_inter2former._qt._targets import array_of
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.errors import ImageError
 
@@ -87,6 +88,7 @@ def number_under_cursor(viewer: ViewerModel, labels: Labels) -> int | None:
     if position.size != labels.ndim:
         return None
     at = tuple(round(float(i)) for i in labels.world_to_data(position))
-    if not all(0 <= i < n for i, n in zip(at, labels.data.shape, strict=True)):
+    data = array_of(labels)
+    if not all(0 <= i < n for i, n in zip(at, data.shape, strict=True)):
         return None
-    return int(labels.data[at]) or None
+    return int(data[at]) or None

@@ -10,6 +10,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
 from napari_inter2former._qt import _places
+from napari_inter2former._qt._contrast import Contrast
 from napari_inter2former._qt._own_layers import MARK, ClicksLayer, PreviewLayer
 from napari_inter2former._qt._targets import new_labels
 from napari_inter2former.annotation.pictures import mask_picture
@@ -38,6 +39,8 @@ class Scene:
         Gets the accepted objects; None until one is chosen or needed.
     clicks, preview : optional
         The own layers, while they exist.
+    contrast : Contrast
+        Which intensities the model sees.
     """
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -47,6 +50,7 @@ class Scene:
         self.labels: Labels | None = None
         self.clicks: ClicksLayer | None = None
         self.preview: PreviewLayer | None = None
+        self.contrast = Contrast.PERCENTILES
         self._hidden: list[tuple[Layer, bool]] = []
         self._labels_of: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
 

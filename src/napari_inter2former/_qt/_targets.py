@@ -14,10 +14,12 @@ from napari_inter2former._qt._own_layers import MARK, transform_of
 from napari_inter2former.annotation.labelling import Ids, plan_write
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.annotation.session import Write
+from napari_inter2former.annotation.sparse import SparseLabels
 from napari_inter2former.errors import Inter2FormerError
 
 __all__ = [
     "LabelsRefusedError",
+    "array_of",
     "check_labels",
     "ids_of",
     "layer_of",
@@ -28,6 +30,9 @@ __all__ = [
     "write_edit",
 ]
 
+LARGE_BYTES = 1 << 28
+"""A labels image above this size is kept sparse: napari would copy all of it for display."""
+
 # Shared by all open widgets, so that two of them never give the same number twice.
 _ids: WeakKeyDictionary[Labels, Ids] = WeakKeyDictionary()
 _tokens: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
@@ -37,6 +42,11 @@ _counter = count(1)
 
 class LabelsRefusedError(Inter2FormerError):
     """A Labels layer that can't receive objects of this image; the message says why."""
+
+
+def array_of(layer: Labels) -> Any:
+    """Return the array that objects are written to: the finest level of a sparse layer."""
+    return layer.data[0] if layer.multiscale else layer.data
 
 
 def token_of(layer: Labels) -> int:
@@ -55,13 +65,13 @@ def layer_of(token: object) -> Labels | None:
 def ids_of(layer: Labels) -> Ids | None:
     """Return the layer's numbering; None until its labels have been counted."""
     ids = _ids.get(layer)
-    return ids if ids is not None and ids.dtype == np.dtype(layer.data.dtype) else None
+    return ids if ids is not None and ids.dtype == np.dtype(array_of(layer).dtype) else None
 
 
 def set_ids(layer: Labels, largest: int) -> Ids:
     """Start the layer's numbering above its largest label, and above what was given out before."""
     before = _ids.get(layer)
-    ids = Ids(layer.data.dtype, largest)
+    ids = Ids(array_of(layer).dtype, largest)
     # A number that the user's brush is set to is taken, even before the first stroke.
     if before is not None:
         ids.reserve(before.next - 1)
@@ -79,29 +89,31 @@ def check_labels(layer: Labels, layout: StackLayout) -> None:
     """
     if layer.metadata.get(MARK) == "preview":
         raise LabelsRefusedError("That layer only shows the current object. Choose another one.")
-    if layer.multiscale:
+    data = array_of(layer)
+    if layer.multiscale and not isinstance(data, SparseLabels):
         raise LabelsRefusedError(
             f"'{layer.name}' is multiscale and can't be written to. Choose 'New labels layer'."
         )
-    if tuple(layer.data.shape) != layout.annotation_shape:
-        have = " x ".join(map(str, layer.data.shape))
+    if tuple(data.shape) != layout.annotation_shape:
+        have = " x ".join(map(str, data.shape))
         want = " x ".join(map(str, layout.annotation_shape))
         raise LabelsRefusedError(
             f"'{layer.name}' has another shape ({have}) than the image ({want}). "
             "Choose 'New labels layer', or a layer of the image's shape."
         )
-    if hasattr(layer.data, "dask") or (
-        isinstance(layer.data, np.ndarray) and not layer.data.flags.writeable
-    ):
+    if hasattr(data, "dask") or (isinstance(data, np.ndarray) and not data.flags.writeable):
         raise LabelsRefusedError(
             f"'{layer.name}' can't be written to. Duplicate it, or choose 'New labels layer'."
         )
 
 
 def new_labels(image: Image, layout: StackLayout) -> Labels:
-    """Make an empty int32 Labels layer over the image."""
+    """Make an empty int32 Labels layer over the image; of a large image a sparse one."""
+    shape = layout.annotation_shape
+    large = 4 * np.prod(shape, dtype=np.float64) > LARGE_BYTES
     layer = Labels(
-        np.zeros(layout.annotation_shape, dtype=np.int32),
+        SparseLabels(shape).levels() if large else np.zeros(shape, dtype=np.int32),
+        multiscale=large,
         name=f"{image.name} objects",
         **transform_of(image, layout),
     )
@@ -113,16 +125,22 @@ def read_box(
     layer: Labels, plane: Plane, box: tuple[int, int, int, int]
 ) -> npt.NDArray[np.integer[Any]]:
     """Labels inside a box of a plane, (h, w)."""
-    return np.asarray(layer.data[plane.region(box)])
+    return np.asarray(array_of(layer)[plane.region(box)])
 
 
 def write_edit(layer: Labels, write: Write) -> None:
-    """Do or undo an edit: sparse, within its box, through napari's own editing.
+    """Do or undo an edit, within its box, through napari's own editing where it has any.
 
-    napari's undo of the Labels layer knows about it as well.
+    napari's undo of the Labels layer then knows about it as well. Sparse layers have several
+    levels, which napari does not edit.
     """
     view = read_box(layer, write.plane, write.edit.box)
     rows, columns, values = plan_write(view, write.edit, write.forward)
+    data = array_of(layer)
+    if isinstance(data, SparseLabels):
+        data[write.plane.indices(rows, columns)] = values
+        layer.refresh()
+        return
     for value in np.unique(values):
         same = values == value
         layer.data_setitem(write.plane.indices(rows[same], columns[same]), int(value))

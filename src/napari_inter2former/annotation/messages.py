@@ -11,12 +11,14 @@ import numpy.typing as npt
 __all__ = [
     "Encoded",
     "Failed",
+    "Found",
     "Message",
     "ModelReady",
     "ModelsFound",
     "Predicted",
     "Progress",
     "Scanned",
+    "Searching",
 ]
 
 
@@ -70,12 +72,36 @@ class Scanned:
 
 
 @dataclass(frozen=True)
+class Searching:
+    """The search for all objects is under way: parts done, and their number."""
+
+    image: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """All objects of a part of the plane: their pixels, and which object each belongs to."""
+
+    image: int
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    numbers: npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
 class Failed:
-    """A job failed: `job` is "model", "image", "predict", "scan" or "models"."""
+    """A job failed.
+
+    `job` is "model", "image", "predict", "scan", "models", "prefetch" or "everything".
+    """
 
     job: str
     reason: str
     number: int = 0
 
 
-Message = ModelsFound | ModelReady | Progress | Encoded | Predicted | Scanned | Failed
+Message = (
+    ModelsFound | ModelReady | Progress | Encoded | Predicted | Scanned | Searching | Found | Failed
+)

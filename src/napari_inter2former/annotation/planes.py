@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_inter2former.errors import ImageError, PromptError
+from napari_inter2former.images import LazyPlane, cut
 from napari_inter2former.prompts import Click
 
 __all__ = ["LazyPlane", "Plane", "StackLayout", "read_clicks"]
@@ -200,7 +201,7 @@ class StackLayout:
                     index.append(min(at, int(level.shape[axis]) - 1))
             if self.rgb:
                 index.append(None)
-            cuts.append(_cut(level, tuple(index)))
+            cuts.append(cut(level, tuple(index)))
         if self.channel_axis is None:
             return cuts, None
         return cuts, sum(axis < self.channel_axis for axis in (rows, columns))
@@ -244,47 +245,3 @@ def read_clicks(
         row, column = min(max(row, 0.0), height - 1.0), min(max(column, 0.0), width - 1.0)
         clicks.append(Click(row, column, bool(good)))
     return tuple(clicks)
-
-
-class LazyPlane:
-    """A plane of a stack that is only read where it is indexed (zarr arrays, for one).
-
-    Parameters
-    ----------
-    array : array-like
-        With ``shape``, ``dtype`` and slicing.
-    index : tuple of int or None
-        A position for every axis that is fixed, None for those that stay.
-    """
-
-    def __init__(self, array: Any, index: tuple[int | None, ...]) -> None:
-        self._array = array
-        self._index = index
-        self.dtype = array.dtype
-        self.shape: tuple[int, ...] = tuple(
-            int(n) for n, at in zip(array.shape, index, strict=True) if at is None
-        )
-        self.ndim = len(self.shape)
-
-    def __getitem__(self, key: Any) -> Any:
-        """Read a region; one int, slice or Ellipsis per axis that stays."""
-        wanted = list(key) if isinstance(key, tuple) else [key]
-        if Ellipsis in wanted:
-            at = wanted.index(Ellipsis)
-            wanted[at : at + 1] = [slice(None)] * (self.ndim - len(wanted) + 1)
-        wanted += [slice(None)] * (self.ndim - len(wanted))
-        rest = iter(wanted)
-        return self._array[tuple(next(rest) if at is None else at for at in self._index)]
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """Read all of it."""
-        return np.asarray(self[...], dtype=dtype)
-
-
-def _cut(array: Any, index: tuple[int | None, ...]) -> Any:
-    if all(at is None for at in index):
-        return array
-    if isinstance(array, np.ndarray) or hasattr(array, "dask"):
-        # Slicing these reads nothing.
-        return array[tuple(slice(None) if at is None else at for at in index)]
-    return LazyPlane(array, index)

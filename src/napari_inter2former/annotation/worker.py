@@ -8,7 +8,6 @@ answers that are no longer wanted.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,8 @@ import numpy as np
 
 from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.pictures import mask_picture
+from napari_inter2former.annotation.searching import Search
+from napari_inter2former.annotation.warm_up import warm_up
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.prompts import Click
 
@@ -57,6 +58,7 @@ class _Rank(IntEnum):
     PREDICT = 1
     SCAN = 2
     PREFETCH = 3
+    EVERYTHING = 4
 
 
 @dataclass(order=True)
@@ -103,6 +105,7 @@ class Worker:
         self._predictor: PredictorLike | None = None
         self._image: tuple[int, Any, int | None, bool] | None = None
         self._running: _Job | None = None
+        self._unwanted: _Job | None = None
         self._thread = threading.Thread(target=self._loop, name="inter2former", daemon=True)
 
     def start(self) -> None:
@@ -175,6 +178,17 @@ class Worker:
     def scan(self, target: Any, array: Any) -> None:
         """Find the largest number in a labels image, in blocks; answers `Scanned`."""
         self._put(_Rank.SCAN, "scan", lambda: self._scan(target, array))
+
+    def everything(self, number: int, region: tuple[int, int, int, int]) -> None:
+        """Find all objects in a part of the plane, between all other jobs; answers `Found`."""
+        search = Search(region)
+        self._put(_Rank.EVERYTHING, "everything", lambda: self._everything(number, search), number)
+
+    def stop(self, kind: str) -> None:
+        """End a job of this kind, running or waiting, without an answer (searches only)."""
+        with self._wake:
+            self._unwanted = self._running
+        self.drop(kind)
 
     def drop(self, *kinds: str) -> None:
         """Drop the waiting jobs of these kinds."""
@@ -311,6 +325,27 @@ class Worker:
         predictor.prefetch(row, column, progress=progress)
         self._tell(say.Encoded(number, time.perf_counter() - start))
 
+    def _everything(self, number: int, search: Search) -> None:
+        predictor, job = self._ready(number), self._running
+        if predictor is None or self._image is None:
+            self._tell(say.Failed("everything", "The model or the image isn't ready.", number))
+            return
+
+        def progress(done: int, total: int) -> None:
+            with self._wake:
+                waits = bool(self._jobs)
+                if self._stop or (job is not None and self._unwanted is job):
+                    raise _CancelledError
+                if waits and job is not None:
+                    job.again = True
+                    raise _CancelledError
+            if total:
+                self._tell(say.Searching(number, done, total))
+
+        found = search.run(predictor, self._image[1:], progress)
+        # The predictor itself was not used: its image is still the one that is shown.
+        self._tell(say.Found(number, *found))
+
     def _scan(self, target: Any, array: Any) -> None:
         largest = 0
         rows = max(1, SCAN_BLOCK // max(1, int(np.prod(array.shape[1:]))))
@@ -321,50 +356,3 @@ class Worker:
             if block.size:
                 largest = max(largest, int(block.max()))
         self._tell(say.Scanned(target, largest))
-
-
-def warm_up(threads: int | None = None) -> None:
-    """Import PyTorch without stopping other threads for long, and set this thread's threads.
-
-    Importing PyTorch maps hundreds of megabytes of libraries while it holds the interpreter's
-    lock, which freezes the window for up to a second. Mapping them through `ctypes` first, which
-    lets go of the lock, leaves the import a few short steps. Where that isn't possible (Windows),
-    the plain import does it.
-    """
-    import sys
-
-    if "torch" not in sys.modules:
-        _map_libraries()
-    import torch
-
-    if threads is None:
-        wanted = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(wanted) if wanted.isdigit() and int(wanted) > 0 else _processors()
-    # PyTorch keeps this setting per thread, so the caller's own thread is left alone.
-    torch.set_num_threads(threads)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _map_libraries() -> None:
-    import ctypes
-    import importlib.util
-    import sys
-    from pathlib import Path
-
-    spec = importlib.util.find_spec("torch")
-    if spec is None or not spec.submodule_search_locations or sys.platform == "win32":
-        return
-    try:
-        dlopen = ctypes.CDLL(None).dlopen
-        dlopen.restype, dlopen.argtypes = ctypes.c_void_p, [ctypes.c_char_p, ctypes.c_int]
-    except (OSError, AttributeError):
-        return
-    suffix = ".dylib" if sys.platform == "darwin" else ".so"
-    folder = Path(spec.submodule_search_locations[0]) / "lib"
-    for name in ("libtorch_cpu", "libtorch_python"):
-        dlopen(str(folder / f"{name}{suffix}").encode(), os.RTLD_NOW | os.RTLD_LOCAL)

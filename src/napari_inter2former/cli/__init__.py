@@ -1,4 +1,4 @@
-"""The command line: ``inter2former demo | segment | info | evaluate``.
+"""The command line: ``inter2former demo | segment | everything | precompute | info | evaluate``.
 
 Each command is a module with a `DESCRIPTION`, `add_arguments` and `run`; what needs PyTorch is
 imported in `run`, so that ``--help`` is quick.
@@ -11,7 +11,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from napari_inter2former import __version__
-from napari_inter2former.cli import _demo, _evaluate, _info, _segment
+from napari_inter2former.cli import (
+    _benchmark,
+    _demo,
+    _evaluate,
+    _everything,
+    _info,
+    _precompute,
+    _segment,
+)
 from napari_inter2former.errors import Inter2FormerError
 
 if TYPE_CHECKING:
@@ -21,7 +29,10 @@ __all__ = ["main", "make_parser"]
 
 _COMMANDS = {
     "demo": (_demo, "try it on sample images"),
-    "segment": (_segment, "an image and clicks to labels"),
+    "segment": (_segment, "images and clicks to labels"),
+    "everything": (_everything, "all objects of images to labels, without clicks"),
+    "precompute": (_precompute, "encode images ahead, for instant first clicks"),
+    "benchmark": (_benchmark, "measure how fast this machine is"),
     "info": (_info, "version, weights, processor, kernels"),
     "evaluate": (_evaluate, "measure weights on labelled images"),
 }

@@ -34,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the images")
     parser.add_argument("--split", default="val", help="which split (%(default)s)")
     parser.add_argument(
+        "--task",
+        choices=("clicks", "everything"),
+        default="clicks",
+        help="the click protocol, or masks without clicks: AP50, precision, recall (%(default)s)",
+    )
+    parser.add_argument(
+        "--images", type=natural, metavar="N", help="with --task everything: at most N images (all)"
+    )
+    parser.add_argument(
         "--weights", default="tiny", metavar="NAME", help="name or path (%(default)s)"
     )
     parser.add_argument(
@@ -62,6 +71,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    if arguments.task == "everything":
+        from napari_inter2former.cli import _evaluate_everything
+
+        return _evaluate_everything.run(arguments)
     from napari_inter2former.evaluation import evaluate_parallel
     from napari_inter2former.evaluation.classical import ClassicalPredictor
     from napari_inter2former.evaluation.report import check_matplotlib, write_report

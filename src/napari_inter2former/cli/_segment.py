@@ -1,10 +1,17 @@
-"""``inter2former segment``: an image and recorded clicks to labels."""
+"""``inter2former segment``: images and recorded clicks to labels."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from napari_inter2former.cli._batch import (
+    add_batch_options,
+    add_format_option,
+    run_batch,
+    threads_of,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -20,23 +27,37 @@ The CSV file has one click a line, in the order they are made, in the columns
   2,40,52,true
 
 or it is a Points layer saved by napari (index, axis-0, axis-1) with the features object and
-positive. Rows and columns are pixels of the image; 0,0 is the centre of the first one."""
+positive. Rows and columns are pixels of the image; 0,0 is the centre of the first one.
+
+Many images: when CLICKS is a folder, IMAGE may be a folder or a pattern in quotes. The clicks of
+NAME.tif are NAME.csv or NAME_clicks.csv there, and --out is a folder for NAME_labels.ome.tif (or
+.ome.zarr) and NAME_objects.csv. Images that are done are skipped; those that fail are named at the
+end, and the exit status is 1."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG, WebP or BMP")
-    parser.add_argument("clicks", metavar="CLICKS.csv", type=Path, help="the clicks")
+    parser.add_argument("clicks", metavar="CLICKS", type=Path, help="the clicks, a CSV file")
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="LABELS.tif", help="the labels to write"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="LABELS.tif",
+        help="the labels to write; for many images a folder",
     )
     parser.add_argument(
         "--model", default="tiny", metavar="NAME", help="name or path of the weights (%(default)s)"
     )
+    many = parser.add_argument_group("for many images")
+    add_format_option(many)
+    add_batch_options(many)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    if arguments.clicks.is_dir():
+        return _run_many(arguments)
     import numpy as np
 
     from napari_inter2former._files import OutputError
@@ -65,3 +86,32 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"object {number}: no pixels (nothing found at its clicks)", file=sys.stderr)
     print(f"{len(there - {0})} of {len(clicks)} objects written to {out}")
     return 0
+
+
+def _run_many(arguments: argparse.Namespace) -> int:
+    from napari_inter2former.batch import Job, claimed, find_images, outputs_of
+    from napari_inter2former.weights import load_model
+
+    images = find_images([arguments.image])
+    load_model(arguments.model)  # what can't be used is said before any work
+    with claimed(arguments.out):
+        jobs = [
+            Job(
+                kind="segment",
+                clicks=str(_clicks_of(image, arguments.clicks).absolute()),
+                model=arguments.model,
+                threads=threads_of(arguments),
+                **outputs_of(image, arguments.out, arguments.format),
+            )
+            for image in images
+        ]
+        return run_batch(jobs, arguments)
+
+
+def _clicks_of(image: Path, folder: Path) -> Path:
+    """Find the clicks of an image; the name to ask for if there are none."""
+    from napari_inter2former.batch import output_stem
+
+    stem = output_stem(image)
+    names = (f"{stem}.csv", f"{stem}_clicks.csv", f"{stem.removesuffix('_image')}_clicks.csv")
+    return next((folder / name for name in names if (folder / name).is_file()), folder / names[0])

@@ -2,8 +2,27 @@
 
 from __future__ import annotations
 
+from napari_inter2former.images._channels import ROLES, Channels, Rendering
+from napari_inter2former.images._displayed import as_displayed
+from napari_inter2former.images._lazy import LazyPlane, cut, stack_channels
 from napari_inter2former.images._normalize import Normalization
+from napari_inter2former.images._open import open_image
 from napari_inter2former.images._read import read_image
 from napari_inter2former.images._source import ImageSource, as_image_source
+from napari_inter2former.images._stored import StoredImage
 
-__all__ = ["ImageSource", "Normalization", "as_image_source", "read_image"]
+__all__ = [
+    "ROLES",
+    "Channels",
+    "ImageSource",
+    "LazyPlane",
+    "Normalization",
+    "Rendering",
+    "StoredImage",
+    "as_displayed",
+    "as_image_source",
+    "cut",
+    "open_image",
+    "read_image",
+    "stack_channels",
+]

@@ -31,6 +31,8 @@ class Level:
     factor : float
         Image pixels per pixel of this level, 1 for the full resolution. Whole where the shapes
         allow it.
+    used : tuple of int or None
+        The channels that are read; None for all.
     """
 
     array: Any
@@ -39,6 +41,7 @@ class Level:
     channels: int
     channel_axis: int | None
     factor: float
+    used: tuple[int, ...] | None = None
 
     @property
     def in_memory(self) -> bool:
@@ -51,16 +54,25 @@ class Level:
         Returns
         -------
         array, (r1 - r0, c1 - c0, channels)
-            In the stored dtype; a view where the array allows it.
+            The used channels, in the stored dtype; a view where the array allows it.
 
         Raises
         ------
         ImageError
             If the array can't be read there.
         """
+        if self.channel_axis is None:
+            return self._part(r0, r1, c0, c1, None)
+        used = tuple(range(self.channels)) if self.used is None else self.used
+        if used == tuple(range(used[0], used[-1] + 1)):
+            return self._part(r0, r1, c0, c1, slice(used[0], used[-1] + 1))
+        parts = [self._part(r0, r1, c0, c1, slice(i, i + 1)) for i in used]
+        return np.concatenate(parts, axis=-1)
+
+    def _part(self, r0: int, r1: int, c0: int, c1: int, channels: slice | None) -> npt.NDArray[Any]:
         index: list[slice] = [slice(r0, r1), slice(c0, c1)]
-        if self.channel_axis is not None:
-            index.insert(self.channel_axis, slice(0, self.channels))
+        if self.channel_axis is not None and channels is not None:
+            index.insert(self.channel_axis, channels)
         try:
             pixels = np.asarray(self.array[tuple(index)])
         except Exception as error:  # whatever a lazy array raises: OSError, codec errors, ...
@@ -68,11 +80,12 @@ class Level:
                 f"Rows {r0} to {r1}, columns {c0} to {c1} of the image could not be read "
                 f"({type(error).__name__}: {error}); is its file complete and still there?"
             ) from error
-        if self.channel_axis is None:
+        if self.channel_axis is None or channels is None:
             pixels = pixels[..., np.newaxis]
         else:
             pixels = np.moveaxis(pixels, self.channel_axis, -1)
-        if pixels.shape != (r1 - r0, c1 - c0, self.channels):
+        count = 1 if channels is None else channels.stop - channels.start
+        if pixels.shape != (r1 - r0, c1 - c0, count):
             raise ImageError(
                 f"Rows {r0} to {r1}, columns {c0} to {c1} of the image came back with the shape "
                 f"{pixels.shape}; its size must have changed. Load it again."
@@ -122,6 +135,7 @@ def find_levels(image: Any, channel_axis: int | None, rgb: bool | None) -> tuple
             )
         if level.factor < levels[-1].factor:
             raise ImageError("The pyramid levels must be ordered from the largest to the smallest.")
+        _check_same_scale(first, level)
         levels.append(level)
     return tuple(levels)
 
@@ -216,3 +230,41 @@ def _factor(first: Level, height: int, width: int) -> float:
             f"and {height} x {width} in another are no scaled versions of each other."
         )
     return factor
+
+
+def _check_same_scale(first: Level, level: Level) -> None:
+    """Refuse a level of another dtype whose values can't be means of the full resolution's.
+
+    Means are often stored as floating point, which is fine; resizing functions that also map
+    the values to 0 to 1 are not, since all levels are normalised by the same limits.
+    """
+    if np.dtype(first.array.dtype) == np.dtype(level.array.dtype):
+        return
+    height, width = min(level.height, 64), min(level.width, 64)
+    r0, c0 = (level.height - height) // 2, (level.width - width) // 2
+    coarse = level.read(r0, r0 + height, c0, c0 + width)
+    n = level.factor
+    side = min(1024, max(64, round(64 * n)))
+    top, left = round(r0 * n), round(c0 * n)
+    fine = first.read(
+        top, min(top + side, first.height), left, min(left + side, first.width)
+    ).astype(np.float64)
+    coarse = coarse[: max(1, round(side / n)), : max(1, round(side / n))].astype(np.float64)
+    low, high = np.nanmin(fine), np.nanmax(fine)
+    slack = 0.05 * (high - low) + 1e-6 * max(abs(low), abs(high))
+    if np.nanmin(coarse) < low - slack or np.nanmax(coarse) > high + slack:
+        raise ImageError(
+            f"The pyramid levels do not match: the first holds {first.array.dtype} from {low:g} to "
+            f"{high:g}, and another holds {level.array.dtype} from {np.nanmin(coarse):g} to "
+            f"{np.nanmax(coarse):g} in the same place. All levels need the same intensities "
+            "(skimage's pyramid functions need preserve_range=True)."
+        )
+    small = max(np.nanmax(coarse) - np.nanmin(coarse), abs(np.nanmax(coarse)))
+    large = max(high - low, abs(high))
+    if large > 0 and small < large / 100:
+        raise ImageError(
+            f"The pyramid levels do not match: the first holds {first.array.dtype} up to {high:g}, "
+            f"and another holds {level.array.dtype} only up to {np.nanmax(coarse):g} in the same "
+            "place. All levels need the same intensities (skimage's pyramid functions need "
+            "preserve_range=True)."
+        )

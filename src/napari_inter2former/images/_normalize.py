@@ -95,6 +95,19 @@ class Normalization:
         """Number of channels."""
         return len(self.low)
 
+    def select(self, channels: Sequence[int]) -> Normalization:
+        """Limits of some of the channels, in the order given."""
+        return Normalization(
+            tuple(self.low[i] for i in channels), tuple(self.high[i] for i in channels)
+        )
+
+    def spread(self, channels: Sequence[int], count: int) -> Normalization:
+        """Undo `select`: the limits of these of `count` channels; the others get (0, 0)."""
+        low, high = [0.0] * count, [0.0] * count
+        for i, a, b in zip(channels, self.low, self.high, strict=True):
+            low[i], high[i] = a, b
+        return Normalization(tuple(low), tuple(high))
+
     def scale(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         """Map the limits to 0 and 1, without clipping.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -10,11 +11,19 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_inter2former.errors import ImageError
+from napari_inter2former.images._channels import (
+    Channels,
+    Rendering,
+    as_channels,
+    to_three_channels,
+)
+from napari_inter2former.images._chunks import say_missing_chunks
 from napari_inter2former.images._levels import Level, find_levels
 from napari_inter2former.images._normalize import Normalization
+from napari_inter2former.images._stored import StoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["ImageSource", "as_image_source"]
 
@@ -42,23 +51,42 @@ class ImageSource:
     shape : tuple of int
         (height, width) in image pixels.
     channels : int
-        Stored channels that are used (3 for RGBA).
-    normalization : Normalization
-        The limits in use.
+        Stored channels (3 for RGBA).
+    rendering : Rendering
+        Limits in use, the roles of the channels, and the axes as they were given.
     """
 
-    def __init__(self, levels: tuple[Level, ...], normalization: Normalization | None) -> None:
-        self._levels = levels
+    def __init__(
+        self,
+        levels: tuple[Level, ...],
+        normalization: Normalization | None,
+        channels: Channels | None = None,
+        channel_axis: int | None = None,
+        rgb: bool | None = None,
+    ) -> None:
         self.shape = (levels[0].height, levels[0].width)
         self.channels = levels[0].channels
+        self._mix = to_three_channels if channels is None else channels.mix
+        used = tuple(range(self.channels)) if channels is None else channels.used
+        if channels is not None:
+            levels = tuple(replace(level, used=used) for level in levels)
+        self._levels = levels
+        self._unsaid = True
         if normalization is None:
-            normalization = estimate_normalization(levels)
+            limits = estimate_normalization(levels)
+            normalization = limits.spread(used, self.channels)
         if normalization.channels != self.channels:
             raise ImageError(
                 f"The normalisation is for {normalization.channels} channels, and the image has "
                 f"{self.channels}."
             )
-        self.normalization = normalization
+        self._limits = normalization.select(used)
+        self.rendering = Rendering(normalization, channels, channel_axis, rgb)
+
+    @property
+    def normalization(self) -> Normalization:
+        """The limits in use, of every stored channel; (0, 0) for ignored ones."""
+        return self.rendering.normalization
 
     def lowest_exponent(self, side: int) -> int:
         """Smallest zoom at which a window can still be read in about a second.
@@ -107,15 +135,14 @@ class ImageSource:
             pixels = self._enlarged(row, column, height, width, 1 << exponent)
         else:
             pixels = self._shrunk(row, column, height, width, 1 << -exponent)
-        return to_three_channels(np.clip(pixels, 0.0, 1.0))
+        return self._mix(np.clip(pixels, 0.0, 1.0))
 
     def _enlarged(self, row: int, column: int, height: int, width: int, zoom: int) -> Floats:
         level = self._levels[0]
         r0, r1 = row // zoom, -(-(row + height) // zoom)
         c0, c1 = column // zoom, -(-(column + width) // zoom)
         top, left = max(r0 - 1, 0), max(c0 - 1, 0)
-        raw = level.read(top, min(r1 + 1, level.height), left, min(c1 + 1, level.width))
-        pixels = self.normalization.scale(raw)
+        pixels = self._scaled(level, top, min(r1 + 1, level.height), left, min(c1 + 1, level.width))
         size = (pixels.shape[1] * zoom, pixels.shape[0] * zoom)
         pixels = _channelwise(
             pixels, lambda plane: cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR)
@@ -126,7 +153,7 @@ class ImageSource:
     def _shrunk(self, row: int, column: int, height: int, width: int, factor: int) -> Floats:
         level = self._pick(factor)
         ratio = factor / level.factor
-        out = np.empty((height, width, self.channels), dtype=np.float32)
+        out = np.empty((height, width, self._limits.channels), dtype=np.float32)
         rows = max(1, int(STRIP_PIXELS / (ratio * ratio * width)))
         for start in range(0, height, rows):
             stop = min(start + rows, height)
@@ -136,6 +163,13 @@ class ImageSource:
                 strip = self._resampled(level, row + start, column, stop - start, width, ratio)
             out[start:stop] = strip
         return out
+
+    def _scaled(self, level: Level, r0: int, r1: int, c0: int, c1: int) -> Floats:
+        """Read a region of a level and map its limits to 0 and 1."""
+        pixels = level.read(r0, r1, c0, c1)
+        if self._unsaid:
+            self._unsaid = not say_missing_chunks(level.array, pixels)
+        return self._limits.scale(pixels)
 
     def _pick(self, factor: int) -> Level:
         """Pick the coarsest level that is not coarser than wanted, whole ratios preferred."""
@@ -153,7 +187,7 @@ class ImageSource:
         r1, c1 = min((row + height) * n, level.height), min((column + width) * n, level.width)
         # A level that was rounded down can lack the last block: its last pixel stands in.
         r0, c0 = min(row * n, r1 - 1), min(column * n, c1 - 1)
-        pixels = self.normalization.scale(level.read(r0, r1, c0, c1))
+        pixels = self._scaled(level, r0, r1, c0, c1)
         if n == 1:
             return _padded(pixels, height, width)
         h, w = math.ceil((r1 - r0) / n), math.ceil((c1 - c0) / n)
@@ -189,6 +223,7 @@ def as_image_source(
     channel_axis: int | None = None,
     rgb: bool | None = None,
     normalization: Normalization | None = None,
+    channels: Channels | Iterable[str] | None = None,
 ) -> ImageSource:
     """Wrap an image for reading by windows.
 
@@ -199,7 +234,7 @@ def as_image_source(
 
     Parameters
     ----------
-    image : array-like, sequence of array-like, or ImageSource
+    image : array-like, sequence of array-like, StoredImage or ImageSource
         One plane: (rows, columns), (rows, columns, 3 or 4) for RGB(A), or three axes with
         `channel_axis`. NumPy (memory-mapped or not), Dask, zarr or anything that slices alike; a
         sequence holds the levels of a pyramid, largest first. Booleans, integers and floating
@@ -210,6 +245,14 @@ def as_image_source(
         Whether the last axis is RGB(A); by default when it has length 3 or 4.
     normalization : Normalization, optional
         Limits to use; by default percentiles 1 and 99.8 of each channel, of a bounded sample.
+    channels : Channels or sequence of str, optional
+        What each channel is for, see `Channels`; ``["ignore", "red", "green"]`` for one. By
+        default all are used, by the rule above.
+
+    Warns
+    -----
+    UserWarning
+        Once, when a zarr array lacks chunks that are read: they hold the fill value.
 
     Returns
     -------
@@ -222,7 +265,12 @@ def as_image_source(
     """
     if isinstance(image, ImageSource):
         return image
-    return ImageSource(find_levels(image, channel_axis, rgb), normalization)
+    if isinstance(image, StoredImage):
+        image, channel_axis, rgb = image.plane()
+    levels = find_levels(image, channel_axis, rgb)
+    return ImageSource(
+        levels, normalization, as_channels(channels, levels[0].channels), channel_axis, rgb
+    )
 
 
 def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
@@ -239,37 +287,34 @@ def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
     if level.in_memory:
         step = math.ceil(math.sqrt(height * width / SAMPLE_PIXELS))
         view = level.read(0, height, 0, width)  # a view: nothing is copied
-        return Normalization.from_sample(_as_sample(view[::step, ::step]))
+        sample = _as_sample(view[::step, ::step])
+        return _not_blind(Normalization.from_sample(sample), sample.dtype, view)
     sample = np.concatenate([_as_sample(level.read(*box)) for box in _blocks(height, width)])
     normalization = Normalization.from_sample(sample)
-    return _not_blind(normalization, sample.dtype)
+    return _not_blind(normalization, sample.dtype, None)
 
 
-def to_three_channels(pixels: Floats) -> Floats:
-    """Turn normalised channels (h, w, n) into the model's three (see `as_image_source`)."""
-    channels = pixels.shape[2]
-    if channels == 3:
-        return np.ascontiguousarray(pixels)
-    out = np.empty((*pixels.shape[:2], 3), dtype=np.float32)
-    if channels == 1:
-        out[...] = pixels
-    elif channels == 2:
-        out[..., :2] = pixels
-        out[..., 2] = pixels.mean(axis=2)
-    else:
-        for j in range(3):
-            out[..., j] = pixels[..., j::3].mean(axis=2)
-    return out
+def _not_blind(
+    normalization: Normalization, dtype: np.dtype[Any], pixels: npt.NDArray[Any] | None
+) -> Normalization:
+    """Widen an even sample of a large image: what it missed must stay visible.
 
-
-def _not_blind(normalization: Normalization, dtype: np.dtype[Any]) -> Normalization:
-    """Give an even sample of a large image the dtype's range: what it missed must stay visible."""
-    if dtype.kind not in "iu":
-        return normalization
-    largest = float(np.iinfo(dtype).max)
-    pairs = zip(normalization.low, normalization.high, strict=True)
-    high = tuple(high if high > low else largest for low, high in pairs)
-    return Normalization(normalization.low, high)
+    All pixels are looked at where they are in memory; of others the dtype's range is taken.
+    """
+    low, high = list(normalization.low), list(normalization.high)
+    for channel in range(normalization.channels):
+        if high[channel] > low[channel]:
+            continue
+        if pixels is not None:
+            ends = (
+                float(end.reduce(pixels[..., channel], axis=None)) for end in (np.fmin, np.fmax)
+            )
+            low[channel], high[channel] = (v if math.isfinite(v) else 0.0 for v in ends)
+        elif dtype.kind in "iu":
+            high[channel] = float(np.iinfo(dtype).max)
+        elif dtype.kind == "b":
+            low[channel], high[channel] = 0.0, 1.0
+    return Normalization(tuple(low), tuple(high))
 
 
 def _blocks(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:

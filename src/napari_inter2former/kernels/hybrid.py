@@ -121,7 +121,7 @@ class HybridPacking:
         """
         module, isa = native(), instruction_set()
         assert module is not None
-        key = (isa, *(_state(weight, module.fingerprint) for weight in weights))
+        key = (isa, *(state(weight, module.fingerprint) for weight in weights))
         kept = self._kept
         if kept is None or kept[0] != key:
             self._kept = kept = key, PackedHybridExperts(*weights, isa=isa)
@@ -135,7 +135,7 @@ class HybridPacking:
         return HybridPacking, ()
 
 
-def _state(weight: Tensor, fingerprint: Callable[[Any, int], int]) -> tuple[object, ...]:
+def state(weight: Tensor, fingerprint: Callable[[Any, int], int]) -> tuple[object, ...]:
     """Tell a weight from itself after a change."""
     counted = not weight.is_inference()
     version = weight._version if counted else 0

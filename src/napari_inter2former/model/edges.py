@@ -97,3 +97,36 @@ class StemEdges(nn.Module):
     def forward(self, image: Tensor, levels: Sequence[Tensor]) -> list[Tensor]:
         """Return edge features at strides 8, 4, 2, 1 from the stem's at 1, 2, 4, 8."""
         return [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)][::-1]
+
+    def terms(self, levels: Sequence[Tensor], convs: Sequence[nn.Conv2d]) -> list[Tensor]:
+        """Return what `convs` make of `forward`'s features, each pair of linear maps as one.
+
+        The widest tensors of the image, the features between the two maps, are never made.
+
+        Parameters
+        ----------
+        levels : sequence of Tensor
+            The stem's features at strides 1, 2, 4, 8.
+        convs : sequence of nn.Conv2d
+            3 x 3 convolutions, padded by 1, for strides 8, 4, 2, 1.
+        """
+        terms = []
+        for lateral, level, conv in zip(self.laterals, levels, reversed(convs), strict=True):
+            assert isinstance(lateral, nn.Sequential)
+            norm, linear = lateral
+            weight = torch.einsum("ocyx,ci->oiyx", conv.weight, linear.weight)
+            term = F.conv2d(norm(level).permute(0, 3, 1, 2), weight, conv.bias, padding=1)
+            term = term.permute(0, 2, 3, 1)
+            # The linear map's bias, convolved: a constant, except that nothing lies beyond the
+            # border.
+            taps = torch.einsum("ocyx,c->yxo", conv.weight, linear.bias)
+            term += taps.sum((0, 1))
+            rows, columns = taps.sum(1), taps.sum(0)
+            term[:, 0] -= rows[0]
+            term[:, -1] -= rows[2]
+            term[:, :, 0] -= columns[0]
+            term[:, :, -1] -= columns[2]
+            for i, j in ((0, 0), (0, 2), (2, 0), (2, 2)):
+                term[:, i and -1, j and -1] += taps[i, j]
+            terms.append(term)
+        return terms[::-1]

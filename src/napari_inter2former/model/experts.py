@@ -77,9 +77,10 @@ class HybridExperts(nn.Module):
         update = self.plain(tokens, edge)
         return tokens + update if residual else update
 
-    def _packed(self, tokens: Tensor) -> PackedHybridExperts | None:
-        """Return the compiled layer where it may be used."""
-        weights = (
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """What `kernels.PackedHybridExperts` is made of, in its order."""
+        return (
             self.norm.weight,
             self.norm.bias,
             self.centroids,
@@ -89,20 +90,22 @@ class HybridExperts(nn.Module):
             self.norm_bias,
             self.down,
         )
-        wants_gradient = torch.is_grad_enabled() and any(
-            t.requires_grad for t in (tokens, *weights)
-        )
+
+    def _packed(self, tokens: Tensor) -> PackedHybridExperts | None:
+        """Return the compiled layer where it may be used."""
+        tensors = (tokens, *self.weights)
+        wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
         if self.training or wants_gradient:
             self._packing.clear()
             return None
         if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
             return None
-        if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in (tokens, *weights)):
+        if any(t.device.type != "cpu" or t.dtype != torch.float32 for t in tensors):
             return None
         if not kernels.native_available():
             kernels.warn_if_absent()
             return None
-        return self._packing.of(weights)
+        return self._packing.of(self.weights)
 
     def plain(self, tokens: Tensor, edge: Tensor) -> Tensor:
         """Compute `forward` in differentiable PyTorch, without the residual."""

@@ -15,9 +15,11 @@ from .config import PRESETS, ModelConfig
 from .edges import CannyNet, StemEdges
 from .encoder import Encoder
 from .experts import HybridExperts
+from .fast_decoder import DecodedPart, DecoderPacking, FastDecoder
 from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
 from .quality import IoUHead
 from .reference_mask import Label
+from .unknown_attention import UnknownAttention
 from .upsampling import LocalUpsampling, crop_margin, object_box, paste, with_margin
 
 
@@ -35,17 +37,27 @@ class ImageFeatures:
         Height and width of the image in pixels, before padding to whole tokens.
     background : list of Tensor
         The prompt embedding of possible background at strides 2, 4, 8, 16; for inference.
+    decoder : FastDecoder or None
+        The packed decoder at the time of encoding; not saved.
+    unknown : UnknownAttention or None
+        What first clicks have in common; not saved.
     """
 
     tokens: Tensor
     edges: list[Tensor]
     shape: tuple[int, int]
     background: list[Tensor] = field(default_factory=list)
+    decoder: FastDecoder | None = field(default=None, repr=False, compare=False)
+    unknown: UnknownAttention | None = field(default=None, repr=False, compare=False)
 
     @property
     def nbytes(self) -> int:
         """Memory that the features occupy, in bytes."""
-        return sum(x.numel() * x.element_size() for x in (self.tokens, *self.edges))
+        tensors = sum(x.numel() * x.element_size() for x in (self.tokens, *self.edges))
+        return tensors + (0 if self.unknown is None else self.unknown.nbytes)
+
+    def __reduce__(self) -> tuple[type[ImageFeatures], tuple[object, ...]]:
+        return ImageFeatures, (self.tokens, self.edges, self.shape, self.background)
 
 
 class Decoded(NamedTuple):
@@ -130,13 +142,17 @@ class Inter2Former(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_depth))
         self.upsampling = LocalUpsampling(config)
         self.quality = IoUHead(config) if config.iou_head else None
+        self._packing = DecoderPacking()
 
     # Training and the plain twin of the fast path: batched, everything in full.
 
     def encode_batch(self, images: Tensor) -> ImageFeatures:
         """Encode images (B, H, W, 3) in [0, 1] whose sides are multiples of 16."""
         tokens, levels = self.encoder(images * 2 - 1)
-        edges = self.upsampling.edge_terms(self.edges(images, levels))
+        if isinstance(self.edges, StemEdges) and not torch.is_grad_enabled():
+            edges = self.edges.terms(levels, list(self.upsampling.convs))
+        else:
+            edges = self.upsampling.edge_terms(self.edges(images, levels))
         return ImageFeatures(tokens, edges, (images.shape[1], images.shape[2]))
 
     def forward(
@@ -196,7 +212,11 @@ class Inter2Former(nn.Module):
         padded = F.pad(image, padding, mode="replicate").permute(0, 2, 3, 1).contiguous()
         features = self.encode_batch(padded)
         background = self.prompt.background()
-        return ImageFeatures(features.tokens, features.edges, (height, width), background)
+        decoder = self._packing.of(self)
+        unknown = None if decoder is None else decoder.unknown(self, features.tokens[0])
+        return ImageFeatures(
+            features.tokens, features.edges, (height, width), background, decoder, unknown
+        )
 
     @torch.inference_mode()
     def decode(self, features: ImageFeatures, reference: Tensor) -> Decoded:
@@ -214,57 +234,96 @@ class Inter2Former(nn.Module):
         Decoded
             Logits and their box; an empty box if there is nothing at all.
         """
-        config, patch = self.config, self.config.patch
-        _, h, w, dim = features.tokens.shape
+        patch = self.config.patch
+        h, w = features.tokens.shape[1:3]
         height, width = features.shape
         if reference.shape != (height, width):
             raise ValueError(
                 f"The reference mask has shape {tuple(reference.shape)}, the encoded image "
                 f"{(height, width)}; they must agree."
             )
+        if (h * patch, w * patch) != (height, width):
+            # What lies outside the image is no object.
+            padding = (0, w * patch - width, 0, h * patch - height)
+            reference = F.pad(reference, padding, value=int(Label.POSSIBLE_BACKGROUND))
+        fast = features.decoder or self._packing.of(self)
+        if fast is None:
+            part = self.decode_plain(features, reference)
+        else:
+            part = fast.decode(self, features, reference)
+        if part.box.empty:
+            iou = None if self.quality is None else 0.0
+            return Decoded(part.logits, (0, 0, 0, 0), iou)
+        rows, columns = part.box.slices(patch)
+        bottom, right = min(rows.stop, height), min(columns.stop, width)
+        logits = part.logits[: bottom - rows.start, : right - columns.start]
+        iou = None
+        if self.quality is not None:
+            parts = (part.tokens[None], part.low_resolution[None], logits[None])
+            iou = float(self.quality(*parts).sigmoid())
+        return Decoded(logits, (rows.start, columns.start, bottom, right), iou)
+
+    @torch.inference_mode()
+    def decode_plain(self, features: ImageFeatures, reference: Tensor) -> DecodedPart:
+        """Decode one mask in PyTorch alone, on any device and for every configuration.
+
+        Parameters
+        ----------
+        features : ImageFeatures
+            From `encode`.
+        reference : Tensor
+            uint8 reference mask, padded to whole tokens with possible background.
+
+        Returns
+        -------
+        DecodedPart
+        """
+        config, patch = self.config, self.config.patch
+        h, w, dim = features.tokens.shape[1:]
         whole = TokenBox(0, 0, h, w)
-        # What lies outside the image is no object.
-        padding = (0, w * patch - width, 0, h * patch - height)
-        reference = F.pad(reference, padding, value=int(Label.POSSIBLE_BACKGROUND))
         box = prompt_box(reference, patch) if config.dpe else whole
         background = features.background
         edge = torch.zeros(h, w, dtype=torch.bool)
         x = features.tokens[0] + background[-1]
         fine: Sequence[Tensor] = [v.expand(0, 0, -1) for v in background[:-1]]
         if not box.empty:
-            part = reference[box.slices(patch)]
             *fine, prompt = self.prompt.dynamic(reference, box)
             x[box.slices()] = features.tokens[0][box.slices()] + prompt
-            edge[box.slices()] = edge_tokens(part[None], patch)[0]
+            edge[box.slices()] = edge_tokens(reference[box.slices(patch)][None], patch)[0]
         x, edge = x.view(-1, dim), edge.flatten()
         for layer in self.layers:
             assert isinstance(layer, DecoderLayer)
             x = layer.dynamic(x, edge, (h, w))
         x = x.view(h, w, dim)
-
         low_resolution = self.upsampling.low_resolution(x)
         found = object_box(low_resolution) if config.dlu else whole
         if found.empty:
-            return Decoded(x.new_zeros(0, 0), (0, 0, 0, 0), None if self.quality is None else 0.0)
-        region = with_margin(found, h, w)
-        scales = (8, 4, 2, 1)  # positions per token at strides 2, 4, 8, 16
+            return DecodedPart(x.new_zeros(0, 0), found, x, low_resolution)
+        logits = self._upsample_box(features, x, box, fine, found)
+        return DecodedPart(logits, found, x, low_resolution)
+
+    def _upsample_box(
+        self,
+        features: ImageFeatures,
+        x: Tensor,
+        box: TokenBox,
+        fine: Sequence[Tensor],
+        found: TokenBox,
+    ) -> Tensor:
+        """Return the logits of the pixels of `found`; `fine` embeds the prompts in `box`."""
+        patch = self.config.patch
+        region = with_margin(found, *x.shape[:2])
+        scales = (8, 4, 2)  # positions per token at strides 2, 4, 8
         prompts = [
             paste(vector, level, box, region, scale)[None]
-            for vector, level, scale in zip(background[:-1], fine, scales[:-1], strict=True)
+            for vector, level, scale in zip(features.background[:-1], fine, scales, strict=True)
         ]
         edges = [
             level[(slice(None), *region.slices(patch // stride))]
             for level, stride in zip(features.edges, (8, 4, 2, 1), strict=True)
         ]
-        logits = self.upsampling(x[None][(slice(None), *region.slices())], edges, prompts[::-1])[0]
-        logits = crop_margin(logits, found, region, patch)
-        rows, columns = found.slices(patch)
-        bottom, right = min(rows.stop, height), min(columns.stop, width)
-        logits = logits[: bottom - rows.start, : right - columns.start]
-        iou = None
-        if self.quality is not None:
-            iou = float(self.quality(x[None], low_resolution[None], logits[None]).sigmoid())
-        return Decoded(logits, (rows.start, columns.start, bottom, right), iou)
+        logits = self.upsampling(x[region.slices()][None], edges, prompts[::-1])[0]
+        return crop_margin(logits, found, region, patch)
 
 
 def cut(x: Tensor, boxes: Sequence[TokenBox], scale: int) -> Tensor:

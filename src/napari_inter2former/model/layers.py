@@ -111,4 +111,11 @@ def rotate(x: Tensor, table: tuple[Tensor, Tensor]) -> Tensor:
     """Rotate the pairs of `x`, (..., N, head_dim), by a table of `Rope`."""
     cos, sin = table
     a, b = x.chunk(2, -1)
-    return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+    if torch.is_grad_enabled():
+        return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
+    # At inference one tensor is written, in place.
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    first, second = out.chunk(2, -1)
+    torch.mul(a, cos, out=first).addcmul_(b, sin, value=-1)
+    torch.mul(b, cos, out=second).addcmul_(a, sin)
+    return out

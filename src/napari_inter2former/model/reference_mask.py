@@ -10,6 +10,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from napari_inter2former.kernels._extension import native
+
 CLICK_RADIUS = 5
 """Radius of a click's disc in input pixels (Inter2Former, section 3.1)."""
 
@@ -95,6 +97,28 @@ def update(reference: Tensor, foreground: Tensor) -> None:
     """
     index = foreground.to(torch.uint8) * 5 + reference
     reference.copy_(_NEXT[index.int()])
+
+
+def update_inside(reference: Tensor, logits: Tensor, top: int, left: int) -> None:
+    """Move a reference mask on after a prediction in a box, in place; see `update`.
+
+    Parameters
+    ----------
+    reference : Tensor
+        uint8 reference mask (H, W), on the CPU.
+    logits : Tensor
+        float32 (h, w), on the CPU; foreground where they are above 0. Outside there is none.
+    top, left : int
+        Where the box is.
+    """
+    module = native()
+    if module is not None and reference.is_contiguous() and logits.stride(-1) == 1:
+        threads = torch.get_num_threads()
+        module.update_reference(reference.numpy(), logits.numpy(), top, left, threads)
+        return
+    foreground = torch.zeros(reference.shape, dtype=torch.bool)
+    foreground[top : top + len(logits), left : left + logits.shape[1]] = logits > 0
+    update(reference, foreground)
 
 
 # Rows: predicted background, predicted foreground; columns: the five labels.

@@ -93,26 +93,31 @@ def measure(
         return Extent(0.0, False, None)
     r0, c0, r1, c1 = cut
     object_ = drawing.logits[r0:r1, c0:c1] > 0
-    _, parts = cv2.connectedComponents(object_.view(np.uint8), connectivity=8)
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(
+        object_.view(np.uint8), connectivity=8
+    )
     row, column = drawing.box[0] + r0, drawing.box[1] + c0
     chosen = {
         int(parts[r - row, c - column])
         for r, c in seeds
         if 0 <= r - row < r1 - r0 and 0 <= c - column < c1 - c0
     } - {0}
-    if chosen:
-        object_ = np.isin(parts, list(chosen))
-    rows, columns = np.flatnonzero(object_.any(axis=1)), np.flatnonzero(object_.any(axis=0))
-    top, bottom = row + int(rows[0]), row + int(rows[-1]) + 1
-    left, right = column + int(columns[0]), column + int(columns[-1]) + 1
+    # Part 0 is what is no object. Columns of the statistics: left, top, width, height, area.
+    labels = sorted(chosen) if chosen else list(range(1, count))
+    boxes = stats[labels]
+    first_row, first_column = int(boxes[:, 1].min()), int(boxes[:, 0].min())
+    last_row = int((boxes[:, 1] + boxes[:, 3]).max()) - 1
+    last_column = int((boxes[:, 0] + boxes[:, 2]).max()) - 1
+    top, bottom = row + first_row, row + last_row + 1
+    left, right = column + first_column, column + last_column + 1
     lines = (
-        (object_[rows[0]], top == 0),
-        (object_[:, columns[0]], left == 0),
-        (object_[rows[-1]], bottom == window.height),
-        (object_[:, columns[-1]], right == window.width),
+        (parts[first_row], top == 0),
+        (parts[:, first_column], left == 0),
+        (parts[last_row], bottom == window.height),
+        (parts[:, last_column], right == window.width),
     )
     touches = any(
-        inner and at_border and int(np.count_nonzero(line)) >= TOUCHING_PIXELS
+        inner and at_border and int(np.count_nonzero(np.isin(line, labels))) >= TOUCHING_PIXELS
         for inner, (line, at_border) in zip(window.inner_borders(shape), lines, strict=True)
     )
     rect = (
@@ -121,7 +126,7 @@ def measure(
         min((window.row + bottom) / window.zoom, shape[0]),
         min((window.column + right) / window.zoom, shape[1]),
     )
-    return Extent(math.sqrt(int(np.count_nonzero(object_))), touches, rect)
+    return Extent(math.sqrt(int(boxes[:, 4].sum())), touches, rect)
 
 
 def to_mask(

@@ -86,7 +86,5 @@ class Engine:
             decoded = self.model.decode(features, reference.to(self.device))
             logits = decoded.logits.to("cpu", torch.float32)
             r0, c0, r1, c1 = (int(v) for v in decoded.box)
-            foreground = torch.zeros(reference.shape, dtype=torch.bool)
-            foreground[r0:r1, c0:c1] = logits > 0
-            rm.update(reference, foreground)
+            rm.update_inside(reference, logits, r0, c0)
         return Drawing(logits.numpy(), (r0, c0, r1, c1))

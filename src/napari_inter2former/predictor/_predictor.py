@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from napari_inter2former.errors import ImageError
-from napari_inter2former.images import ImageSource, Normalization, as_image_source
+from napari_inter2former.errors import ImageError, PromptError
+from napari_inter2former.images import as_image_source
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._cache import BoundedCache
-from napari_inter2former.predictor._drawing import Drawing, Extent, measure, to_mask
+from napari_inter2former.predictor._disk_cache import DiskCache, StoredFeatures
+from napari_inter2former.predictor._following import Follower, State
 from napari_inter2former.predictor._inputs import (
     as_previous,
     clicks_inside,
     clicks_rect,
-    in_window,
-    pixel_of,
     zoom_exponent,
 )
 from napari_inter2former.prompts import Click, Prompt, as_prompts, flatten
@@ -27,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import numpy.typing as npt
-    from torch import Tensor
 
+    from napari_inter2former.images import Channels, Normalization, Rendering
     from napari_inter2former.model import Inter2Former
     from napari_inter2former.predictor._mask import Mask
-    from napari_inter2former.predictor._windows import Rect, Window
+    from napari_inter2former.predictor._windows import Window
 
 __all__ = ["Predictor"]
 
@@ -39,18 +36,6 @@ CACHE_BYTES = 512 << 20
 """Default bound of the feature cache."""
 MEMO_BYTES = 128 << 20
 """Bound of the remembered steps of recent objects."""
-MOST_CHANGES = 4
-"""How often one prompt may move the window to another zoom."""
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """What is known after some prompts of an object."""
-
-    window: Window
-    reference: Tensor
-    extent: Extent
-    mask: Mask
 
 
 class Predictor:
@@ -66,6 +51,9 @@ class Predictor:
         Name or path of weights (see `napari_inter2former.weights.load_model`), or a model.
     cache_bytes : int
         Bound of the features kept, in bytes.
+    disk_cache : bool, path or DiskCache
+        Keep features on disk as well, where the next session finds them: True for a folder in the
+        user's cache folder, or a folder of your own.
     window : int, optional
         Largest side of a window in input pixels, instead of the model's own.
 
@@ -87,6 +75,7 @@ class Predictor:
         model: Any = "tiny",
         *,
         cache_bytes: int = CACHE_BYTES,
+        disk_cache: bool | str | os.PathLike[str] | DiskCache = False,
         window: int | None = None,
     ) -> None:
         from napari_inter2former.predictor._engine import Engine  # imports torch
@@ -100,10 +89,14 @@ class Predictor:
         if self._side < 32:
             raise ValueError(f"A window must be at least 32 pixels wide, not {side}.")
         self._engine = Engine(model, cache_bytes)
+        self._stored: StoredFeatures | None = None
+        if disk_cache is not False:
+            if not isinstance(disk_cache, DiskCache):
+                disk_cache = DiskCache(None if disk_cache is True else disk_cache)
+            self._stored = StoredFeatures(disk_cache, model)
         self._lock = threading.RLock()
-        self._source: ImageSource | None = None
-        self._keys: dict[Window, str] = {}
-        self._memo: BoundedCache[object, _State] = BoundedCache(MEMO_BYTES)
+        self._follower: Follower | None = None
+        self._memo: BoundedCache[object, State] = BoundedCache(MEMO_BYTES)
 
     @property
     def model(self) -> Inter2Former:
@@ -111,14 +104,34 @@ class Predictor:
         return self._engine.model  # type: ignore[no-any-return]
 
     @property
+    def window(self) -> int:
+        """Largest side of a window, in input pixels."""
+        return self._side
+
+    @property
+    def cache_nbytes(self) -> int:
+        """Bytes of the features in memory; never above the bound."""
+        return self._engine.features.nbytes
+
+    @property
+    def disk_cache(self) -> DiskCache | None:
+        """Where features are kept on disk, if they are."""
+        return None if self._stored is None else self._stored.cache
+
+    @property
     def image_shape(self) -> tuple[int, int] | None:
         """(height, width) of the image, or None before `set_image`."""
-        return None if self._source is None else self._source.shape
+        return None if self._follower is None else self._follower.source.shape
 
     @property
     def normalization(self) -> Normalization | None:
         """Intensity limits in use, or None before `set_image`."""
-        return None if self._source is None else self._source.normalization
+        return None if self._follower is None else self._follower.source.normalization
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """How pixels become the model's input, to keep and replay, or None before `set_image`."""
+        return None if self._follower is None else self._follower.source.rendering
 
     @property
     def encode_seconds(self) -> float | None:
@@ -131,6 +144,7 @@ class Predictor:
         channel_axis: int | None = None,
         rgb: bool | None = None,
         normalization: Normalization | None = None,
+        channels: Channels | Iterable[str] | None = None,
     ) -> None:
         """Choose the image. Nothing is copied, and only windows are read later.
 
@@ -139,7 +153,7 @@ class Predictor:
 
         Parameters
         ----------
-        image, channel_axis, rgb, normalization
+        image, channel_axis, rgb, normalization, channels
             See `napari_inter2former.images.as_image_source`.
 
         Raises
@@ -147,10 +161,9 @@ class Predictor:
         ImageError
             If the image can't be used; the image before stays set.
         """
-        source = as_image_source(image, channel_axis, rgb, normalization)
+        source = as_image_source(image, channel_axis, rgb, normalization, channels)
         with self._lock:
-            self._source = source
-            self._keys = {}
+            self._follower = Follower(source, self._side, self._engine, self._stored)
             self._memo.clear()
 
     def predict(
@@ -189,17 +202,18 @@ class Predictor:
             If no image is set, or it can't be read here.
         """
         with self._lock:
-            shape = self._image().shape
+            follower = self._image()
+            shape = follower.source.shape
             checked = clicks_inside(as_prompts(prompts), shape)
             start = zoom_exponent(zoom)
             start_mask = as_previous(previous, shape)
             tag = (start, None if start_mask is None else start_mask.digest())
-            state: _State | None = None
+            state: State | None = None
             done = len(checked)
             while done and (state := self._memo.get((tag, checked[:done]))) is None:
                 done -= 1
             for n in range(done + 1, len(checked) + 1):
-                state = self._advance(state, checked[:n], start_mask, start)
+                state = follower.advance(state, checked[:n], start_mask, start)
                 nbytes = state.reference.nbytes + state.mask.data.nbytes
                 self._memo.put((tag, checked[:n]), state, nbytes)
             assert state is not None  # as_prompts refuses an empty list
@@ -231,135 +245,73 @@ class Predictor:
             If no image is set, or it can't be read here.
         """
         with self._lock:
-            clicks = flatten(clicks_inside((Click(row, column),), self._image().shape))
+            follower = self._image()
+            clicks = flatten(clicks_inside((Click(row, column),), follower.source.shape))
             if progress is not None:
                 progress(0.0)
-            self._features(self._first_window(clicks_rect(clicks), None, zoom_exponent(zoom)))
+            rect = clicks_rect(clicks)
+            follower.features(follower.first_window(rect, None, zoom_exponent(zoom)))
             if progress is not None:
                 progress(1.0)
 
     def is_ready(self, row: float, column: float, zoom: float | None = None) -> bool:
         """Whether a first click there would find its window encoded. Never waits."""
-        source, keys = self._source, self._keys
-        if source is None:
+        follower = self._follower
+        if follower is None:
             return False
-        window = self._first_window(clicks_rect((Click(row, column),)), None, zoom_exponent(zoom))
-        key = keys.get(window)
-        return key is not None and key in self._engine.features
+        rect = clicks_rect((Click(row, column),))
+        return follower.is_ready(follower.first_window(rect, None, zoom_exponent(zoom)))
 
-    def _image(self) -> ImageSource:
-        if self._source is None:
+    def first_windows(
+        self, zoom: float | None = None, region: tuple[int, int, int, int] | None = None
+    ) -> list[Window]:
+        """List the windows that first clicks can use.
+
+        Parameters
+        ----------
+        zoom : float, optional
+            As for `predict`.
+        region : tuple of int, optional
+            (r0, c0, r1, c1) in image pixels: for clicks in there; by default anywhere.
+
+        Raises
+        ------
+        PromptError
+            If the region is empty or lies outside the image.
+        """
+        follower = self._image()
+        shape = follower.source.shape
+        r0, c0, r1, c1 = region if region is not None else (0, 0, *shape)
+        if not (0 <= r0 < r1 <= shape[0] and 0 <= c0 < c1 <= shape[1]):
+            raise PromptError(
+                f"The region {region} is empty or lies outside the image, which has {shape[0]} "
+                f"rows and {shape[1]} columns."
+            )
+        at = (r0, c0, r0 + 1, c0 + 1)
+        exponent = follower.first_window(at, None, zoom_exponent(zoom)).exponent
+        return geometry.first_windows((r0, c0, r1, c1), shape, exponent, follower.side)
+
+    def store(self, window: Window) -> bool:
+        """Make sure that the features of a window are in the cache on disk.
+
+        Returns
+        -------
+        bool
+            Whether they were not.
+
+        Raises
+        ------
+        ImageError
+            If no image is set, or it can't be read here.
+        ValueError
+            If there is no cache on disk.
+        """
+        if self._stored is None:
+            raise ValueError("The predictor has no cache on disk: make it with disk_cache=True.")
+        with self._lock:
+            return self._image().store(window)
+
+    def _image(self) -> Follower:
+        if self._follower is None:
             raise ImageError("No image is set: call set_image first.")
-        return self._source
-
-    def _features(self, window: Window) -> Any:
-        key = self._keys.get(window)
-        if key is not None and (features := self._engine.features.get(key)) is not None:
-            return features
-        pixels = self._image().read(
-            window.row, window.column, window.height, window.width, window.exponent
-        )
-        key = self._engine.key(pixels)
-        self._keys[window] = key
-        return self._engine.encode(pixels, key)
-
-    def _first_window(self, clicks: Rect, previous: Mask | None, start: int | None) -> Window:
-        shape, side = self._image().shape, self._side
-        exponent = geometry.start_exponent(shape, side) if start is None else start
-        rect = clicks
-        if previous is not None:
-            rect = geometry.union((clicks, previous.box))
-            size = math.sqrt(previous.area)
-            exponent = geometry.exponent_for_size(size, shape, side, exponent)
-        exponent = geometry.fit_exponent(rect, shape, side, exponent)
-        return geometry.place(rect, shape, exponent, side)
-
-    def _advance(
-        self,
-        state: _State | None,
-        prompts: tuple[Prompt, ...],
-        previous: Mask | None,
-        start: int | None,
-    ) -> _State:
-        """Take the last of `prompts` in, after `state`; move the window if that is needed."""
-        shape, side = self._image().shape, self._side
-        clicks = clicks_rect(flatten(prompts))
-        if state is None:
-            window = self._first_window(clicks, previous, start)
-            state = self._replay(window, prompts, previous)
-        elif geometry.contains(state.window, clicks, shape, side):
-            state = self._step(state, prompts, previous)
-        else:
-            window = self._window_round(clicks, state.extent, previous, state.window.exponent)
-            state = self._replay(window, prompts, previous)
-        low = max(geometry.lowest_exponent(shape, side), self._image().lowest_exponent(side))
-        high = geometry.HIGHEST_EXPONENT
-        for change in range(MOST_CHANGES):
-            extent, old = state.extent, state.window.exponent
-            if extent.rect is None and (change or not _any_positive(prompts)):
-                break  # nothing found: look closer once, not again
-            wanted = geometry.choose_exponent(old, side, extent.size, extent.touches)
-            new = min(max(wanted, low), high)
-            if (new - old) * (wanted - old) <= 0:
-                break
-            window = self._window_round(clicks, extent, previous, new)
-            if wanted > old and window.exponent <= old:
-                break  # the prompts lie too far apart to look closer
-            # Never back to a zoom that was left, so this ends.
-            low, high = (low, old - 1) if wanted < old else (old + 1, high)
-            state = self._replay(window, prompts, previous)
-        return state
-
-    def _window_round(
-        self, clicks: Rect, extent: Extent, previous: Mask | None, start: int
-    ) -> Window:
-        """Window that holds all clicks and the previous mask, and the object if that is cheap."""
-        shape, side = self._image().shape, self._side
-        rect = clicks if previous is None else geometry.union((clicks, previous.box))
-        if extent.rect is not None:
-            both = geometry.union((rect, extent.rect))
-            exponent = geometry.fit_exponent(both, shape, side, start)
-            if exponent >= min(start, self._image().lowest_exponent(side)):
-                return geometry.place(both, shape, exponent, side)
-        exponent = geometry.fit_exponent(rect, shape, side, start)
-        return geometry.place(rect, shape, exponent, side)
-
-    def _replay(self, window: Window, prompts: tuple[Prompt, ...], previous: Mask | None) -> _State:
-        """All prompts in a new window."""
-        features = self._features(window)
-        mask = None if previous is None else in_window(previous, window)
-        reference = self._engine.new_reference(window, mask)
-        for prompt in prompts:
-            drawing = self._engine.step(features, reference, prompt, window)
-        return self._finished(window, reference, drawing, prompts, previous)
-
-    def _step(self, state: _State, prompts: tuple[Prompt, ...], previous: Mask | None) -> _State:
-        """Only the last prompt, in the same window."""
-        reference = state.reference.clone()
-        features = self._features(state.window)
-        drawing = self._engine.step(features, reference, prompts[-1], state.window)
-        return self._finished(state.window, reference, drawing, prompts, previous)
-
-    def _finished(
-        self,
-        window: Window,
-        reference: Tensor,
-        drawing: Drawing,
-        prompts: tuple[Prompt, ...],
-        previous: Mask | None,
-    ) -> _State:
-        shape = self._image().shape
-        clicks = flatten(prompts)
-        # An existing mask may have parts without a click: then all parts count.
-        seeds = (
-            [window.to_input(c.row, c.column) for c in clicks if c.positive]
-            if previous is None
-            else []
-        )
-        extent = measure(drawing, window, shape, seeds)
-        anchor = pixel_of(clicks[-1])
-        return _State(window, reference, extent, to_mask(drawing, window, shape, anchor))
-
-
-def _any_positive(prompts: Iterable[Prompt]) -> bool:
-    return any(click.positive for click in flatten(prompts))
+        return self._follower

@@ -21,6 +21,7 @@ __all__ = [
     "choose_exponent",
     "contains",
     "exponent_for_size",
+    "first_windows",
     "fit_exponent",
     "lowest_exponent",
     "place",
@@ -207,6 +208,45 @@ def place(rect: Rect, shape: Shape, exponent: int, side: int) -> Window:
     row = _start((rect[0] + rect[2]) / 2 * zoom, height, side, exponent)
     column = _start((rect[1] + rect[3]) / 2 * zoom, width, side, exponent)
     return Window(exponent, row, column, min(side, height), min(side, width))
+
+
+def first_windows(rect: Rect, shape: Shape, exponent: int, side: int) -> list[Window]:
+    """All windows that first clicks at one zoom can be given, for clicks in a rectangle.
+
+    Parameters
+    ----------
+    rect : tuple of float
+        Where the clicks are, image coordinates.
+    shape, exponent, side
+        As for `place`.
+
+    Returns
+    -------
+    list of Window
+        Row by row.
+    """
+    zoom = 2.0**exponent
+    height, width = zoomed_shape(shape, exponent)
+    starts = []
+    for first, last, length, size in (
+        (rect[0], rect[2], height, shape[0]),
+        (rect[1], rect[3], width, shape[1]),
+    ):
+        step = max(1, side // SNAP_PARTS)
+        found: list[int] = []
+        # From one centre to the next the start can't jump by more than one step.
+        centre = min(max(first, 0), size - 1) + 0.5
+        stop = min(max(last, first + 1, 1), size) - 0.5
+        while True:
+            start = _start(min(centre, stop) * zoom, length, side, exponent)
+            if start not in found:
+                found.append(start)
+            if centre >= stop:
+                break
+            centre += max(1.0, math.floor(step / zoom))
+        starts.append(found)
+    h, w = min(side, height), min(side, width)
+    return [Window(exponent, row, column, h, w) for row in starts[0] for column in starts[1]]
 
 
 def contains(window: Window, rect: Rect, shape: Shape, side: int) -> bool:

@@ -6,7 +6,7 @@ the steeper the image is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ def segment(
     return _distance(cost, inside) < _distance(cost, outside)
 
 
-def _distance(cost: NDArray[np.float32], seeds: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _distance(cost: NDArray[Any], seeds: NDArray[np.bool_]) -> NDArray[np.float64]:
     from skimage.graph import MCP_Geometric
 
     distance, _ = MCP_Geometric(cost).find_costs(np.argwhere(seeds))

@@ -37,7 +37,7 @@ MARGIN = 128
 SIDE = 384
 """The crop is at least so large, in image pixels."""
 
-MOST = 512
+MOST = 384
 """A larger crop is shrunk to this many pixels, so that no click takes much over a second."""
 
 RADIUS = 2
@@ -90,7 +90,8 @@ class ClassicalPredictor:
         crop = self._image[r0:r1, c0:c1]
         scale = min(1.0, MOST / max(crop.shape[:2]))
         if scale < 1:
-            crop = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(crop, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+            crop = np.asarray(small, np.uint8)
         inside, outside = np.zeros((2, *crop.shape[:2]), np.uint8)
         # The rim is background, where it is not the image's own.
         outside[0], outside[-1] = r0 > 0, r1 < high

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "by_name", "ending_of", "pictures", "stem_of"]
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".pgm", ".ppm")
 """Of the files that count as images or labels."""
 
 IMAGE_ENDINGS = ("_image", "_img", "")

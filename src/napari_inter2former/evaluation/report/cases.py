@@ -78,7 +78,8 @@ def find_cases(name: str, result: DatasetResult, best: int, worst: int) -> dict[
         key=lambda o: (o.iou_at(min(SHOWN_AT, o.max_clicks)), o.name),
     )
     lowest = _spread(shown, min(worst, len(shown)))
-    left = [o for o in reversed(shown) if o not in lowest]
+    taken = {id(o) for o in lowest}
+    left = [o for o in reversed(shown) if id(o) not in taken]
     highest = _spread(left, min(best, len(left)))
     return {
         "best": [_case(name, o) for o in highest],
@@ -112,7 +113,7 @@ def draw_case(
     size = (max(1, round((c1 - c0) * scale)), max(1, round((r1 - r0) * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     small = cv2.resize(np.ascontiguousarray(pixels), size, interpolation=way)
-    drawn = np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8)
+    drawn: NDArray[np.uint8] = np.clip(small * 255 + 0.5, 0, 255).astype(np.uint8)
     for region, colour in ((truth, TRUTH), (mask, MASK)):
         large = cv2.resize(_placed(region, (r0, c0, r1, c1)), size, interpolation=cv2.INTER_LINEAR)
         outlines, _ = cv2.findContours(
@@ -156,7 +157,8 @@ def _case(dataset: str, result: ObjectResult) -> Case:
 def _spread(ordered: Sequence[ObjectResult], count: int) -> list[ObjectResult]:
     """Take the first ones, one of an image before a second of any."""
     seen: set[Any] = set()
-    first, again = [], []
+    first: list[ObjectResult] = []
+    again: list[ObjectResult] = []
     for each in ordered:
         image = each.pair.name if each.pair else None
         (again if image in seen else first).append(each)

@@ -1,0 +1,23 @@
+"""Many images at once: on this machine, or on a Dask cluster."""
+
+from __future__ import annotations
+
+from napari_inter2former.batch._inputs import BatchError, find_images, output_stem
+from napari_inter2former.batch._jobs import Job, Outcome, do_job, outputs_of
+from napari_inter2former.batch._outputs import FORMATS, write_labels, write_table
+from napari_inter2former.batch._run import claimed, run_jobs
+
+__all__ = [
+    "FORMATS",
+    "BatchError",
+    "Job",
+    "Outcome",
+    "claimed",
+    "do_job",
+    "find_images",
+    "output_stem",
+    "outputs_of",
+    "run_jobs",
+    "write_labels",
+    "write_table",
+]

@@ -1,0 +1,43 @@
+"""``inter2former precompute``: encode images ahead, so that every first click is instant."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_inter2former.cli._batch import IMAGES_HELP, add_batch_options, run_batch, threads_of
+
+if TYPE_CHECKING:
+    import argparse
+
+DESCRIPTION = """\
+Encode images ahead, over lunch or night, so that every first click in them is instant, in the
+widget and in scripts. What is encoded goes into the user's cache folder; windows that are there
+are skipped, so an interrupted run goes on where it stopped."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help=IMAGES_HELP)
+    parser.add_argument(
+        "--model", default="tiny", metavar="NAME", help="name or path of the weights (%(default)s)"
+    )
+    add_batch_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do it."""
+    from napari_inter2former.batch import Job, find_images
+    from napari_inter2former.weights import load_model
+
+    images = find_images(arguments.images)
+    load_model(arguments.model)
+    jobs = [
+        Job(
+            kind="precompute",
+            image=str(image.absolute()),
+            model=arguments.model,
+            threads=threads_of(arguments),
+        )
+        for image in images
+    ]
+    return run_batch(jobs, arguments, "windows encoded")

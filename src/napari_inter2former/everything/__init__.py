@@ -1,0 +1,30 @@
+"""Segment everything: a grid of clicks over an image, duplicates and background dropped."""
+
+from __future__ import annotations
+
+from napari_inter2former.everything._paint import ObjectTable, measure_objects
+from napari_inter2former.everything._parts import MemoryParts, Parts
+from napari_inter2former.everything._run import Everything, find_everything, segment_everything
+from napari_inter2former.everything._search import search_block
+from napari_inter2former.everything._settings import EverythingSettings, SettingsError
+from napari_inter2former.everything._stream import (
+    finish_everything,
+    prepare_everything,
+    stream_everything,
+)
+
+__all__ = [
+    "Everything",
+    "EverythingSettings",
+    "MemoryParts",
+    "ObjectTable",
+    "Parts",
+    "SettingsError",
+    "find_everything",
+    "finish_everything",
+    "measure_objects",
+    "prepare_everything",
+    "search_block",
+    "segment_everything",
+    "stream_everything",
+]

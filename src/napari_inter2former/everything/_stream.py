@@ -1,0 +1,194 @@
+"""Everything mode for images of any size: labels go to disk, and an interrupted run goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inter2former._files import OutputError
+from napari_inter2former.everything._blocks import Block, block_side, blocks_of
+from napari_inter2former.everything._levels import choose_levels
+from napari_inter2former.everything._paint import paint_parts
+from napari_inter2former.everything._parts import FolderParts
+from napari_inter2former.everything._run import as_network, find_masks, merged
+from napari_inter2former.everything._settings import EverythingSettings
+from napari_inter2former.images import as_image_source
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from napari_inter2former.everything._paint import ObjectTable
+    from napari_inter2former.images import ImageSource
+    from napari_inter2former.model import Inter2Former
+
+__all__ = [
+    "Stored",
+    "finish_everything",
+    "image_digest",
+    "prepare_everything",
+    "stream_everything",
+]
+
+WORK_SUFFIX = ".parts"
+SAMPLE_SIDE = 512
+FREED_EVERY = 16
+"""Parts painted before the labels' pages are given back to the system."""
+
+
+class Stored:
+    """Labels in a raw file that is mapped in turns, so that few of its pages are in memory.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Of the file; made anew, full of zeros.
+    shape : tuple of int
+        Height and width.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self.path, self.shape = path, shape
+        self.dtype = np.dtype(np.int32)
+        self._writes = 0
+        try:
+            self._array: Any = np.memmap(path, np.int32, "w+", shape=shape)
+        except OSError as error:
+            raise OutputError(
+                f"{path}: the file could not be written ({error.strerror or error})."
+            ) from error
+
+    def __getitem__(self, key: Any) -> Any:
+        return np.array(self._array[key])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._array[key] = value
+        self._writes += 1
+        if self._writes % (FREED_EVERY * 64) == 0:
+            self.renew()
+
+    def renew(self) -> None:
+        """Write what was changed and let go of the pages."""
+        self._array.flush()
+        self._array = np.memmap(self.path, np.int32, "r+", shape=self.shape)
+
+    def close(self) -> None:
+        """Let go of the file, so that it can be deleted."""
+        self._array = None
+
+
+def image_digest(source: ImageSource) -> str:
+    """Hash what tells an image from another: shape, normalisation, and a sample of its pixels."""
+    digest = hashlib.blake2b(repr((source.shape, source.normalization)).encode(), digest_size=16)
+    height, width = source.shape
+    for part in (0.0, 0.5, 1.0):
+        row = int(max(height - SAMPLE_SIDE, 0) * part)
+        column = int(max(width - SAMPLE_SIDE, 0) * part)
+        size = min(SAMPLE_SIDE, height), min(SAMPLE_SIDE, width)
+        digest.update(source.read(row, column, *size, 0).tobytes())
+    return digest.hexdigest()
+
+
+def stream_everything(
+    image: Any,
+    write: Callable[[Stored, ObjectTable], None],
+    work: Path,
+    model: Any = "tiny",
+    *,
+    settings: EverythingSettings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **how: Any,
+) -> ObjectTable:
+    """Find and segment all objects of an image plane, without holding its labels in memory.
+
+    Parameters
+    ----------
+    image, model, settings, progress
+        See `segment_everything`.
+    write : callable
+        Gets the labels (an array on disk that slices like NumPy's) and the table when all is
+        done.
+    work : pathlib.Path
+        Folder for what is found until then. When a run is interrupted, the next one with the
+        same image, weights and settings goes on from it, and gives the same labels. It is
+        deleted after `write`.
+    **how
+        ``channel_axis``, ``rgb``, ``normalization`` as for `segment_everything`.
+
+    Returns
+    -------
+    dict of str to array
+        See `Everything.table`.
+
+    Raises
+    ------
+    OutputError
+        If the folder can't be written.
+    """
+    settings = settings or EverythingSettings()
+    network = as_network(model)
+    source = as_image_source(image, **how)
+    plan, parts = prepare_everything(network, source, settings, work)
+    cancel = (lambda: progress(0, 0)) if progress is not None else (lambda: None)
+    for done in find_masks(network, source, plan, settings, parts, cancel):
+        if progress is not None:
+            progress(done, len(plan))
+    return finish_everything(source.shape, parts, len(plan), write)
+
+
+def prepare_everything(
+    model: Inter2Former, source: ImageSource, settings: EverythingSettings, work: Path
+) -> tuple[list[Block], FolderParts]:
+    """Choose the zooms, or read which were chosen, and return the blocks and their folder."""
+    key = {
+        "image": image_digest(source),
+        "weights": model.weights_sha256 or weights_digest(model),
+        "settings": asdict(settings),
+    }
+    side = block_side(model.config.window)
+    levels = _levels_before(work, key)
+    if levels is None:
+        levels = choose_levels(model, source, settings, side)
+    parts = FolderParts(work, {"key": key, "levels": levels})
+    return [b for level in levels for b in blocks_of(source.shape, level, side)], parts
+
+
+def finish_everything(
+    shape: tuple[int, int],
+    parts: FolderParts,
+    count: int,
+    write: Callable[[Stored, ObjectTable], None],
+) -> ObjectTable:
+    """Merge and paint all parts, hand the labels on, and delete the folder."""
+    labels = Stored(parts.folder / "labels.raw", shape)
+    try:
+        table = paint_parts(labels, merged(parts, count))
+        labels.renew()
+        write(labels, table)
+    finally:
+        labels.close()
+    parts.remove()
+    return table
+
+
+def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:
+    try:
+        plan = json.loads((work / "plan.json").read_text(encoding="utf-8"))
+        if plan["key"] == json.loads(json.dumps(key)):
+            return [int(level) for level in plan["levels"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def weights_digest(model: Inter2Former) -> str:
+    """Hash the weights of a model that was not loaded from a file."""
+    digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

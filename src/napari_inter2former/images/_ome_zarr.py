@@ -1,0 +1,124 @@
+"""Open OME-Zarr images and plain zarr arrays."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from napari_inter2former.errors import ImageError
+from napari_inter2former.images._stored import StoredImage
+
+__all__ = ["open_zarr"]
+
+EXTRA = 'pip install "napari-inter2former[files]"'
+LAYOUT = "bioformats2raw.layout"
+
+
+def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
+    """Open an OME-Zarr image or a zarr array; see `napari_inter2former.images.open_image`.
+
+    Parameters
+    ----------
+    path : path or str
+        A folder, zip file or address.
+    series : int
+        Which image, where there are several.
+
+    Raises
+    ------
+    ImageError
+        If it is no image, or is damaged.
+    """
+    try:
+        zarr = importlib.import_module("zarr")
+    except ImportError as error:
+        raise ImageError(f"Reading {path} needs the package zarr: {EXTRA}.") from error
+    try:
+        node = zarr.open(str(path), mode="r")
+    except Exception as error:  # which kind depends on the store and on zarr's version
+        raise ImageError(
+            f"{path} can't be opened as zarr ({type(error).__name__}: {error})."
+        ) from error
+    name = Path(str(path)).name
+    if hasattr(node, "shape"):
+        return _plain(node, series, name)
+    attributes = dict(node.attrs)
+    if LAYOUT in attributes or LAYOUT in attributes.get("ome", {}):
+        node, series = _child(node, str(series), name), 0
+        attributes = dict(node.attrs)
+    metadata = attributes.get("ome", attributes)
+    if "multiscales" not in metadata:
+        raise ImageError(_what_instead(node, metadata, name))
+    multiscales = _multiscales(metadata, "ome" in attributes, name)
+    if not 0 <= series < len(multiscales):
+        raise ImageError(f"{name} holds {len(multiscales)} images; series {series} does not exist.")
+    chosen = multiscales[series]
+    axes = "".join(_letter(axis) for axis in chosen.axes)
+    levels = tuple(_child(node, dataset.path, name) for dataset in chosen.datasets)
+    if not all(hasattr(level, "shape") for level in levels):
+        raise ImageError(f"{name} is damaged: a level of its pyramid is no array.")
+    return StoredImage(levels, axes, name)
+
+
+def _plain(array: Any, series: int, name: str) -> StoredImage:
+    """Guess the axes of an array that says nothing about them: planes lie at its end."""
+    if series:
+        raise ImageError(f"{name} is a single array; series {series} does not exist.")
+    ndim = len(array.shape)
+    names = getattr(getattr(array, "metadata", None), "dimension_names", None)
+    if names and all(isinstance(n, str) and len(n) == 1 for n in names):
+        return StoredImage((array,), "".join(names).lower(), name)
+    if ndim == 3 and array.shape[-1] in (3, 4):
+        return StoredImage((array,), "yxs", name)
+    if not 2 <= ndim <= 6:
+        raise ImageError(f"{name} holds no image plane: its shape is {tuple(array.shape)}.")
+    return StoredImage((array,), "ijkl"[: ndim - 2] + "yx", name)
+
+
+def _multiscales(metadata: dict[str, Any], inside: bool, name: str) -> Any:
+    """Validate the metadata; those of version 0.5 lie inside the attribute 'ome'."""
+    try:
+        version = importlib.import_module(f"yaozarrs.{'v05' if inside else 'v04'}")
+    except ImportError as error:
+        raise ImageError(f"Reading the OME-Zarr {name} needs yaozarrs: {EXTRA}.") from error
+    try:
+        return version.Image.model_validate(metadata).multiscales
+    except ValueError as error:
+        reasons = getattr(error, "errors", list)()
+        words = (
+            f"{'.'.join(map(str, reasons[0]['loc']))}: {reasons[0]['msg']}" if reasons else error
+        )
+        raise ImageError(
+            f"The OME-Zarr metadata of {name} break the rules of versions 0.4 and 0.5 ({words}). "
+            "Images of older versions must be converted first."
+        ) from error
+
+
+def _letter(axis: Any) -> str:
+    """Name an axis by one letter, as TIFF does."""
+    if axis.type == "channel":
+        return "c"
+    if axis.type == "time":
+        return "t"
+    return str(axis.name)[0].lower()
+
+
+def _child(node: Any, key: str, name: str) -> Any:
+    try:
+        return node[key]
+    except Exception as error:
+        raise ImageError(f"{name} is damaged or incomplete: {key!r} is missing in it.") from error
+
+
+def _what_instead(node: Any, metadata: dict[str, Any], name: str) -> str:
+    if "plate" in metadata:
+        return f"{name} is a plate: give one of its fields, such as {name}/A/1/0."
+    if "well" in metadata:
+        return f"{name} is a well: give one of its fields, such as {name}/0."
+    try:
+        keys = sorted(node.keys())[:5]
+    except Exception:  # noqa: BLE001 - only for the message
+        keys = []
+    inside = f" It holds {', '.join(keys)}: give one of them." if keys else " It is empty."
+    return f"{name} is a zarr group and no OME-Zarr image.{inside}"

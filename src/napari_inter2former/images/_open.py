@@ -1,0 +1,154 @@
+"""Open an image file, folder or address without reading its pixels."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_inter2former.errors import ImageError
+from napari_inter2former.images._ome_zarr import open_zarr
+from napari_inter2former.images._read import read_image
+from napari_inter2former.images._stored import StoredImage
+
+__all__ = ["open_image"]
+
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
+    """Open an image of any size; pixels are read later, where they are needed.
+
+    Parameters
+    ----------
+    path : path or str
+        - TIFF, OME-TIFF and what else tifffile reads, such as scanners' slides, with their
+          pyramids. Reading parts of compressed files needs zarr, most compressions imagecodecs:
+          ``pip install "napari-inter2former[files]"``. Uncompressed files are memory-mapped.
+        - OME-Zarr 0.4 and 0.5 and plain zarr arrays (formats 2 and 3), as a folder, a zip file or
+          an address ``https://...`` (needs zarr; OME-Zarr needs yaozarrs as well).
+        - PNG, JPEG and whatever else OpenCV reads; these are read at once.
+    series : int
+        Which image of a file that holds several.
+
+    Returns
+    -------
+    StoredImage
+        For ``Predictor.set_image`` or `as_image_source`; of a stack or series, with a plane:
+        ``predictor.set_image(*stored.plane({"t": 3}))``.
+
+    Raises
+    ------
+    ImageError
+        If there is no such file, it is no image, is damaged, or a package is missing; the message
+        says what to do.
+
+    Examples
+    --------
+    >>> predictor.set_image(open_image("slide.ome.tif"))  # doctest: +SKIP
+    """
+    if "://" in str(path):
+        return open_zarr(str(path), series)
+    path = Path(path)
+    if path.is_dir() or ".zarr" in {suffix.lower() for suffix in path.suffixes[-2:]}:
+        if not path.exists():
+            raise ImageError(f"There is no file or folder {path}.")
+        return open_zarr(path, series)
+    try:
+        with path.open("rb") as file:
+            start = file.read(4)
+    except OSError:
+        start = b""  # `read_image` knows the words
+    if start in TIFF_STARTS:
+        return _open_tiff(path, series)
+    image = read_image(path)
+    if series:
+        raise ImageError(f"{path} holds one image; series {series} does not exist.")
+    return StoredImage((image,), "yx" if image.ndim == 2 else "yxs", path.name)
+
+
+def _open_tiff(path: Path, series: int) -> StoredImage:
+    try:
+        opened = _Opened(tifffile.TiffFile(path))
+    except Exception as error:  # tifffile raises many kinds on damaged files
+        raise ImageError(f"{path} can't be read as TIFF: {error}. Is it complete?") from error
+    try:
+        count = len(opened.tiff.series)
+        if not 0 <= series < count:
+            raise ImageError(f"{path} holds {count} images; series {series} does not exist.")
+        _check_complete(opened.tiff, path)
+        chosen = opened.tiff.series[series]
+        levels = [
+            _tiff_level(opened, path, series, number) for number in range(len(chosen.levels))
+        ]
+        axes = chosen.axes.lower()
+    except Exception as error:
+        opened.close()
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{path} can't be read as TIFF: {error}. Is it complete?") from error
+    if not any(isinstance(level, _TiffLevel) for level in levels):
+        opened.close()
+    return StoredImage(tuple(levels), axes, path.name)
+
+
+class _Opened:
+    """A TIFF file that is closed when nobody needs it any more."""
+
+    def __init__(self, tiff: tifffile.TiffFile) -> None:
+        self.tiff = tiff
+        self.close = weakref.finalize(self, tiff.close)
+
+
+class _TiffLevel:
+    """A level that zarr reads in parts; it keeps its file open."""
+
+    def __init__(self, array: Any, opened: _Opened) -> None:
+        self._array = array
+        self._opened = opened
+        self.shape = tuple(array.shape)
+        self.ndim = len(self.shape)
+        self.dtype = array.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read a region."""
+        return self._array[key]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Read all of it."""
+        return np.asarray(self._array[...], dtype=dtype)
+
+
+def _check_complete(tiff: tifffile.TiffFile, path: Path) -> None:
+    """Refuse a file whose last page points beyond its end: a copy or download that broke off."""
+    size = path.stat().st_size
+    for page in tiff.pages:
+        page = page.aspage() if hasattr(page, "aspage") else page
+        end = max(
+            (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n),
+            default=0,
+        )
+        if end > size:
+            raise ImageError(
+                f"{path} is cut short: it has {size} bytes and should have {end} or more. Its "
+                "copying or download must have broken off; get it again."
+            )
+
+
+def _tiff_level(opened: _Opened, path: Path, series: int, number: int) -> Any:
+    """Give an array that reads parts: memory-mapped, by zarr, or else, read now, in memory."""
+    chosen = opened.tiff.series[series]
+    level = chosen.levels[number]
+    if level.dataoffset is not None:
+        return tifffile.memmap(path, series=series, level=number, mode="r").reshape(level.shape)
+    try:
+        zarr = importlib.import_module("zarr")
+    except ImportError:
+        return level.asarray()
+    return _TiffLevel(zarr.open(chosen.aszarr(level=number), mode="r"), opened)

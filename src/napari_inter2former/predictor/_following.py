@@ -1,0 +1,351 @@
+"""The window that follows one object: where it lies, at which zoom, and when it moves."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from napari_inter2former.predictor import _windows as geometry
+from napari_inter2former.predictor._drawing import Drawing, Extent, measure, to_mask
+from napari_inter2former.predictor._inputs import clicks_rect, in_window, pixel_of
+from napari_inter2former.prompts import Prompt, flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+    from napari_inter2former.images import ImageSource
+    from napari_inter2former.predictor._disk_cache import StoredFeatures
+    from napari_inter2former.predictor._engine import Engine
+    from napari_inter2former.predictor._mask import Mask
+    from napari_inter2former.predictor._windows import Rect, Window
+
+__all__ = ["Follower", "State"]
+
+MOST_CHANGES = 4
+"""How often one prompt may move the window to another zoom."""
+DOUBTFUL = 0.3
+"""Below this stability the object may have another size than the window suits."""
+CONVINCING = 0.45
+"""From this stability on no other zoom is tried."""
+SEARCH_STEP = 2
+"""Zoom steps between the windows that are tried: an object looks right in a range of as many."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What is known after some prompts of an object.
+
+    Parameters
+    ----------
+    window : Window
+        Where the mask was drawn.
+    reference : Tensor
+        The reference mask of the window after the last prompt.
+    extent : Extent
+        Size and place of the object.
+    mask : Mask
+        In image pixels.
+    """
+
+    window: Window
+    reference: Tensor
+    extent: Extent
+    mask: Mask
+
+
+class Follower:
+    """Take prompts of objects of one image in, one by one.
+
+    All that it decides follows from the image, the prompts and the previous mask alone.
+
+    Parameters
+    ----------
+    source : ImageSource
+        The image.
+    side : int
+        Largest side of a window, input pixels.
+    engine : Engine
+        Encodes and decodes.
+    stored : StoredFeatures, optional
+        Features on disk.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        side: int,
+        engine: Engine,
+        stored: StoredFeatures | None = None,
+    ) -> None:
+        self.source = source
+        self.side = side
+        self._engine = engine
+        self._stored = stored
+        self._keys: dict[Window, str] = {}
+
+    def features(self, window: Window) -> Any:
+        """Features of a window, from the cache or made now."""
+        key = self._keys.get(window)
+        if key is not None and (features := self._engine.features.get(key)) is not None:
+            return features
+        pixels, key = self._pixels(window)
+        features = self._engine.features.get(key)
+        if features is None and self._stored is not None:
+            features = self._stored.get(key)
+            if features is not None:
+                self._engine.features.put(key, features, int(features.nbytes))
+        if features is None:
+            features = self._engine.encode(pixels, key)
+            if self._stored is not None:
+                self._stored.put(key, features)
+        return features
+
+    def store(self, window: Window) -> bool:
+        """Make sure that the features of a window are on disk; return whether they were not."""
+        assert self._stored is not None
+        pixels, key = self._pixels(window)
+        if key in self._stored:
+            return False
+        self._stored.put(key, self._engine.encode(pixels, key))
+        return True
+
+    def _pixels(self, window: Window) -> tuple[Any, str]:
+        """Read a window; also return the name of its content."""
+        pixels = self.source.read(
+            window.row, window.column, window.height, window.width, window.exponent
+        )
+        key = self._keys[window] = self._engine.key(pixels)
+        return pixels, key
+
+    def is_ready(self, window: Window) -> bool:
+        """Whether the features of a window are there."""
+        key = self._keys.get(window)
+        return key is not None and key in self._engine.features
+
+    def first_window(self, clicks: Rect, previous: Mask | None, start: int | None) -> Window:
+        """Window of the first prompt: round the clicks and the previous mask.
+
+        Parameters
+        ----------
+        clicks : tuple of float
+            Rectangle of the clicks, image coordinates.
+        previous : Mask or None
+            A mask to start from.
+        start : int or None
+            Base-2 logarithm of the zoom to start with.
+        """
+        shape, side = self.source.shape, self.side
+        exponent = geometry.start_exponent(shape, side) if start is None else start
+        rect = clicks
+        if previous is not None:
+            rect = geometry.union((clicks, previous.box))
+            size = math.sqrt(previous.area)
+            exponent = geometry.exponent_for_size(size, shape, side, exponent)
+        exponent = geometry.fit_exponent(rect, shape, side, exponent)
+        return geometry.place(rect, shape, exponent, side)
+
+    def advance(
+        self,
+        state: State | None,
+        prompts: tuple[Prompt, ...],
+        previous: Mask | None,
+        start: int | None,
+    ) -> State:
+        """Take the last of `prompts` in, after `state`; move the window if that is needed."""
+        shape, side = self.source.shape, self.side
+        clicks = clicks_rect(flatten(prompts))
+        part = None if state is None else _missing_part(state.extent, prompts[-1:])
+        if state is None:
+            window = self.first_window(clicks, previous, start)
+            found = self._replay(window, prompts, previous)
+        elif part is not None:
+            window = self._wider_window(clicks, part, state, previous)
+            found = self._replay(window, prompts, previous)
+        elif geometry.contains(state.window, clicks, shape, side):
+            found = self._step(state, prompts, previous)
+        else:
+            window = self._window_round(clicks, state.extent, previous, state.window.exponent)
+            found = self._replay(window, prompts, previous)
+        found = self._settled(found, clicks, prompts, previous)
+        if previous is None and (state is None or part is not None) and in_doubt(found, prompts):
+            found = self._searched(found, clicks, prompts)
+        return found
+
+    def _limits(self) -> tuple[int, int]:
+        shape, side = self.source.shape, self.side
+        low = max(geometry.lowest_exponent(shape, side), self.source.lowest_exponent(side))
+        return low, geometry.HIGHEST_EXPONENT
+
+    def _settled(
+        self, state: State, clicks: Rect, prompts: tuple[Prompt, ...], previous: Mask | None
+    ) -> State:
+        """Change the zoom until the object is neither small nor large in its window."""
+        low, high = self._limits()
+        for change in range(MOST_CHANGES):
+            extent, old = state.extent, state.window.exponent
+            if extent.rect is None and (change or not _any_positive(prompts)):
+                break  # nothing found: look closer once, not again
+            wanted = geometry.choose_exponent(old, self.side, extent.size, extent.touches)
+            new = min(max(wanted, low), high)
+            if (new - old) * (wanted - old) <= 0:
+                break
+            window = self._window_round(clicks, extent, previous, new)
+            if wanted > old and window.exponent <= old:
+                break  # the prompts lie too far apart to look closer
+            # Never back to a zoom that was left, so this ends.
+            low, high = (low, old - 1) if wanted < old else (old + 1, high)
+            state = self._replay(window, prompts, previous)
+        return state
+
+    def _wider_window(
+        self, clicks: Rect, part: Rect, state: State, previous: Mask | None
+    ) -> Window:
+        """Window that holds a missing part too, unless that can't be read in reasonable time."""
+        shape, side, start = self.source.shape, self.side, state.window.exponent
+        rect = geometry.union((clicks, part) if previous is None else (clicks, part, previous.box))
+        rect = (max(rect[0], 0), max(rect[1], 0), min(rect[2], shape[0]), min(rect[3], shape[1]))
+        exponent = geometry.fit_exponent(rect, shape, side, start)
+        if exponent < min(start, self._limits()[0]):
+            return self._window_round(clicks, state.extent, previous, start)
+        return geometry.place(rect, shape, exponent, side)
+
+    def _searched(self, state: State, clicks: Rect, prompts: tuple[Prompt, ...]) -> State:
+        """Try zooms near and, with each prompt, further from that of `state`; keep the best."""
+        shape, side = self.source.shape, self.side
+        best = state
+        tried = {state.window.exponent}
+        for wanted in search_exponents(state.window.exponent, len(prompts), *self._limits()):
+            exponent = geometry.fit_exponent(clicks, shape, side, wanted)
+            if exponent in tried:
+                continue
+            tried.add(exponent)
+            window = geometry.place(clicks, shape, exponent, side)
+            other = self._replay(window, prompts, None)
+            # Small differences are noise.
+            if other.mask.score > 1.3 * best.mask.score + 0.05:
+                best = other
+            if best.mask.score >= CONVINCING:
+                break
+        return best if best is state else self._settled(best, clicks, prompts, None)
+
+    def _window_round(
+        self, clicks: Rect, extent: Extent, previous: Mask | None, start: int
+    ) -> Window:
+        """Window that holds all clicks and the previous mask, and the object if that is cheap."""
+        shape, side = self.source.shape, self.side
+        rect = clicks if previous is None else geometry.union((clicks, previous.box))
+        if extent.rect is not None:
+            both = geometry.union((rect, extent.rect))
+            exponent = geometry.fit_exponent(both, shape, side, start)
+            if exponent >= min(start, self.source.lowest_exponent(side)):
+                return geometry.place(both, shape, exponent, side)
+        exponent = geometry.fit_exponent(rect, shape, side, start)
+        return geometry.place(rect, shape, exponent, side)
+
+    def _replay(self, window: Window, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
+        """All prompts in a new window."""
+        features = self.features(window)
+        mask = None if previous is None else in_window(previous, window)
+        reference = self._engine.new_reference(window, mask)
+        for prompt in prompts:
+            drawing = self._engine.step(features, reference, prompt, window)
+        return self._finished(window, reference, drawing, prompts, previous)
+
+    def _step(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
+        """Only the last prompt, in the same window."""
+        reference = state.reference.clone()
+        features = self.features(state.window)
+        drawing = self._engine.step(features, reference, prompts[-1], state.window)
+        return self._finished(state.window, reference, drawing, prompts, previous)
+
+    def _finished(
+        self,
+        window: Window,
+        reference: Tensor,
+        drawing: Drawing,
+        prompts: tuple[Prompt, ...],
+        previous: Mask | None,
+    ) -> State:
+        shape = self.source.shape
+        clicks = flatten(prompts)
+        # An existing mask may have parts without a click: then all parts count.
+        seeds = (
+            [window.to_input(c.row, c.column) for c in clicks if c.positive]
+            if previous is None
+            else []
+        )
+        extent = measure(drawing, window, shape, seeds)
+        anchor = pixel_of(clicks[-1])
+        return State(window, reference, extent, to_mask(drawing, window, shape, anchor))
+
+
+def in_doubt(state: State, prompts: tuple[Prompt, ...]) -> bool:
+    """Whether to look for the object at other zooms.
+
+    At a wrong zoom the network draws some texture of the object, or what surrounds it, and is
+    unsure of it: stability tells the two apart.
+    """
+    return state.mask.score < DOUBTFUL and _any_positive(prompts[-1:])
+
+
+def _missing_part(extent: Extent, prompt: tuple[Prompt, ...]) -> Rect | None:
+    """Where the rest of an object must be, if a positive click lies far from what was drawn.
+
+    Users, and the click protocol, click the middle of what is missing: the object goes on behind
+    the click about as far as it lies away. Clicks nearer to the mask are corrections.
+
+    Parameters
+    ----------
+    extent : Extent
+        Of the object as it was drawn.
+    prompt : tuple of Prompt
+        The new one.
+
+    Returns
+    -------
+    tuple of float or None
+        Rectangle round the click, image coordinates; None if it is not far.
+    """
+    if extent.rect is None or not _any_positive(prompt):
+        return None
+    r0, c0, r1, c1 = clicks_rect(click for click in flatten(prompt) if click.positive)
+    top, left, bottom, right = extent.rect
+    away = max(top - r0, r1 - bottom, left - c0, c1 - right)
+    if away <= max(bottom - top, right - left) / 2:
+        return None
+    return r0 - away, c0 - away, r1 + away, c1 + away
+
+
+def search_exponents(exponent: int, prompts: int, low: int, high: int) -> Iterator[int]:
+    """Zooms to try round one that leaves doubt: nearest first, the closer look before the wider.
+
+    Every further prompt widens the search, so the first click stays quick in an image of any size.
+
+    Parameters
+    ----------
+    exponent : int
+        Base-2 logarithm of the zoom that leaves doubt.
+    prompts : int
+        How many prompts the object has.
+    low, high : int
+        The limits; where a step crosses one, the limit is tried.
+
+    Yields
+    ------
+    int
+        Each once, never `exponent`.
+    """
+    known = {exponent}
+    for reach in range(1, prompts + 1):
+        for step in (SEARCH_STEP * reach, -SEARCH_STEP * reach):
+            wanted = min(max(exponent + step, low), high)
+            if wanted not in known:
+                known.add(wanted)
+                yield wanted
+
+
+def _any_positive(prompts: Iterable[Prompt]) -> bool:
+    return any(click.positive for click in flatten(prompts))

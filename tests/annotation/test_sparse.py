@@ -1,0 +1,69 @@
+"""Sparse labels behave like a NumPy array of the same shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_inter2former.annotation.sparse import SparseLabels
+
+SHAPE = (3, 1300, 1100)
+
+
+def slices(n, steps=(1, 2, 7, 600)):
+    bounds = st.tuples(st.integers(0, n), st.integers(0, n), st.sampled_from(steps))
+    return bounds.map(lambda b: slice(min(b[:2]), max(b[:2]), b[2]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_it_reads_and_writes_like_numpy(data):
+    sparse, dense = SparseLabels(SHAPE), np.zeros(SHAPE, np.int32)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    for value in (4, 9):
+        pixels = tuple(rng.integers(0, n, 50) for n in SHAPE)
+        sparse[pixels] = value
+        dense[pixels] = value
+    r, c = (int(rng.integers(0, n - 60)) for n in SHAPE[1:])
+    part = rng.integers(0, 5, (60, 50))
+    sparse[1, r : r + 60, c : c + 50] = part
+    dense[1, r : r + 60, c : c + 50] = part
+    plane = data.draw(st.one_of(st.integers(-3, 2), slices(3, (1, 2))))
+    key = (plane, data.draw(slices(1300)), data.draw(slices(1100)))
+    np.testing.assert_array_equal(sparse[key], dense[key])
+    for level in sparse.levels():
+        step = getattr(level, "step", 1)
+        whole = dense[:, ::step, ::step]
+        assert level.shape == whole.shape
+        np.testing.assert_array_equal(level[key], whole[key])
+    assert sparse.largest() == dense.max()
+
+
+def test_only_what_is_written_takes_memory():
+    sparse = SparseLabels((100_000, 100_000))
+    assert sparse.nbytes == 0
+    assert sparse.size == 10**10
+    sparse[70_000:70_010, 80_000:80_020] = 0
+    assert sparse.nbytes == 0
+    sparse[70_000:70_010, 80_000:80_020] = 3
+    assert 0 < sparse.nbytes <= 4 * 4 * 512 * 512
+    assert int(sparse[70_005, 80_005]) == 3
+    levels = sparse.levels()
+    assert max(levels[-1].shape) <= 1024
+    assert levels[2][17_500:17_503, 20_000:20_005].all()
+    assert levels[-1][...].shape == levels[-1].shape
+
+
+def test_bad_use():
+    for shape, dtype in (((5,), np.int32), ((5, 5), float)):
+        with pytest.raises(ValueError, match="two axes"):
+            SparseLabels(shape, dtype)
+    sparse = SparseLabels((20, 30), np.uint8)
+    for bad in ((20, 0), (0, slice(None, None, -1)), (0, 0, 0)):
+        with pytest.raises(IndexError):
+            sparse[bad]
+    with pytest.raises(IndexError):
+        sparse[np.array([20]), np.array([0])] = 1
+    assert np.asarray(sparse).shape == (20, 30)

@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_inter2former.errors import Inter2FormerError
+from napari_inter2former.everything import (
+    EverythingSettings,
+    SettingsError,
+    segment_everything,
+    stream_everything,
+)
+from napari_inter2former.everything._blocks import HALO, block_side, blocks_of
+from napari_inter2former.everything._merge import surviving
+from napari_inter2former.everything._shapes import spread_points
+from napari_inter2former.predictor import Mask
+
+AT_ONE = EverythingSettings(zoom=1)
+
+
+def test_objects_are_found_and_background_is_not(fake, grid_of_discs, picture, worst_iou):
+    truth = grid_of_discs((256, 300), 64, 20)
+    result = segment_everything(picture(truth), fake, settings=AT_ONE)
+    assert result.labels.shape == truth.shape
+    assert result.labels.dtype == np.int32
+    assert result.labels.max() == truth.max()
+    assert worst_iou(result.labels, truth) > 0.95
+    table = result.table
+    assert list(table["label"]) == list(range(1, truth.max() + 1))
+    assert min(table["score"]) > 0.9
+    for i, number in enumerate(table["label"]):
+        rows, columns = np.nonzero(result.labels == number)
+        assert table["area"][i] == rows.size
+        assert table["centroid-0"][i] == pytest.approx(rows.mean())
+        assert table["centroid-1"][i] == pytest.approx(columns.mean())
+        box = (rows.min(), columns.min(), rows.max() + 1, columns.max() + 1)
+        assert tuple(table[f"bbox-{k}"][i] for k in range(4)) == box
+
+
+def test_no_seams_between_blocks(fake, grid_of_discs, picture, worst_iou):
+    """Discs on block borders are as good as others, and none is found twice or lost."""
+    side = block_side(fake.config.window)
+    truth = grid_of_discs((3 * side, 2 * side + 77), 75, 24)
+    blocks = blocks_of(truth.shape, 0, side)
+    assert len(blocks) > 9
+    result = segment_everything(picture(truth), fake, settings=AT_ONE)
+    assert result.labels.max() == truth.max()
+    assert worst_iou(result.labels, truth) > 0.99
+
+
+@pytest.mark.parametrize(("radius", "zoom"), [(6, 4), (11, 2), (80, 0.5)])
+def test_the_zoom_follows_the_objects(fake, grid_of_discs, picture, worst_iou, radius, zoom):
+    truth = grid_of_discs((160, 200) if radius < 20 else (800, 900), max(3 * radius, 40), radius)
+    result = segment_everything(picture(truth), fake)
+    assert worst_iou(result.labels, truth) > 0.8
+    assert result.labels.max() == truth.max()
+
+
+def test_objects_of_two_sizes(fake, discs, picture, worst_iou):
+    truth = discs((500, 500), [(150, 150, 70), (380, 380, 80), (60, 400, 22), (420, 90, 22)])
+    result = segment_everything(picture(truth), fake)
+    assert worst_iou(result.labels, truth) > 0.9
+
+
+def test_empty_images_have_no_objects(fake):
+    result = segment_everything(np.zeros((100, 120), np.uint8), fake)
+    assert not result.labels.any()
+    assert result.table["label"].size == 0
+    noise = np.random.default_rng(1).integers(0, 40, (100, 120)).astype(np.uint8)
+    noise[0, 0] = 255
+    assert segment_everything(noise, fake, settings=AT_ONE).labels.max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 300), (300, 5), (17, 17)])
+def test_small_and_thin_images(fake, shape):
+    image = np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+    assert segment_everything(image, fake).labels.shape == shape
+
+
+def test_a_region(fake, grid_of_discs, picture):
+    truth = grid_of_discs((400, 400), 64, 20)
+    region = (100, 120, 300, 280)
+    result = segment_everything(picture(truth), fake, region=region, settings=AT_ONE)
+    rows, columns = result.table["centroid-0"], result.table["centroid-1"]
+    assert len(rows) == len(set(np.unique(truth[116:284, 136:264])) - {0})
+    assert ((rows > 80) & (rows < 320) & (columns > 100) & (columns < 300)).all()
+    whole = segment_everything(picture(truth), fake, settings=AT_ONE)
+    assert (whole.labels[result.labels > 0] > 0).all()
+    with pytest.raises(SettingsError, match="holds no pixel"):
+        segment_everything(picture(truth), fake, region=(500, 0, 600, 10))
+
+
+def test_size_and_score_limits(fake, discs, picture):
+    truth = discs((256, 256), [(60, 60, 12), (60, 180, 30), (180, 100, 45)])
+    image = picture(truth)
+    areas = [np.count_nonzero(truth == n) for n in (1, 2, 3)]
+    settings = EverythingSettings(zoom=1, min_area=areas[0] + 50, max_area=areas[2] - 50)
+    result = segment_everything(image, fake, settings=settings)
+    assert len(result.table["area"]) == 1
+    assert result.table["area"][0] == pytest.approx(areas[1], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"spacing": 8}, {"spacing": 40}, {"min_score": 1.5}, {"min_area": 0},
+     {"min_area": 9, "max_area": 5}, {"zoom": 3.0}, {"zoom": 0.0}],
+)  # fmt: skip
+def test_settings_are_checked(wrong):
+    with pytest.raises(Inter2FormerError):
+        EverythingSettings(**wrong)
+
+
+def test_progress_and_cancelling(fake, grid_of_discs, picture):
+    image = picture(grid_of_discs((700, 500), 64, 20))
+    seen: list[tuple[int, int]] = []
+    segment_everything(image, fake, settings=AT_ONE, progress=lambda *n: seen.append(n))
+    blocks = seen[-1][1]
+    assert [done for done, total in seen if total] == list(range(blocks + 1))
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        segment_everything(image, fake, settings=AT_ONE, progress=stop)
+
+
+def test_streamed_labels_are_the_same_and_runs_go_on(tmp_path, fake, grid_of_discs, picture):
+    image = picture(grid_of_discs((700, 800), 70, 22))
+    expected = segment_everything(image, fake)
+    work = tmp_path / "work"
+    written: list[np.ndarray] = []
+
+    class Stopped(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if total and done == total // 2:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        stream_everything(image, lambda *_: None, work, fake, progress=stop)
+    parts = {path: path.stat().st_mtime_ns for path in work.glob("*.npz")}
+    assert parts
+    fake.encoded = 0
+    table = stream_everything(image, lambda labels, _: written.append(labels[:, :]), work, fake)
+    rest, fake.encoded = fake.encoded, 0
+    assert (written[0] == expected.labels).all()
+    for name, column in expected.table.items():
+        np.testing.assert_array_equal(table[name], column)
+    assert not work.exists()
+    stream_everything(image, lambda *_: None, work, fake)
+    assert 0 < rest < fake.encoded
+
+
+def test_other_settings_start_anew(tmp_path, fake, grid_of_discs, picture):
+    image = picture(grid_of_discs((500, 300), 70, 22))
+    work = tmp_path / "work"
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        stream_everything(image, fail, work, fake, settings=AT_ONE)
+    other = EverythingSettings(zoom=1, min_area=10**6)
+    table = stream_everything(image, lambda *_: None, work, fake, settings=other)
+    assert table["label"].size == 0
+
+
+def test_the_better_of_two_masks_stays():
+    square = np.ones((10, 10), np.bool_)
+    masks = [
+        Mask(square, (0, 0, 10, 10), 0.5),
+        Mask(square, (1, 1, 11, 11), 0.9),
+        Mask(square, (0, 8, 10, 18), 0.1),
+        Mask(np.ones((3, 3), np.bool_), (4, 4, 7, 7), 0.8),
+    ]
+    assert surviving(masks) == [masks[1], masks[2]]
+
+
+def test_test_clicks_lie_inside_and_apart():
+    mask = np.zeros((20, 60), np.bool_)
+    mask[5:15, 5:55] = True
+    mask[9:11] = True
+    first, second, third = spread_points(mask, 3)
+    assert mask[first]
+    assert 5 <= second[1] < 55
+    assert abs(second[1] - third[1]) > 30
+    assert spread_points(np.ones((1, 1), np.bool_), 3)[0] == (0, 0)
+
+
+@pytest.mark.parametrize("exponent", [-2, 0, 1, 3])
+@pytest.mark.parametrize("shape", [(100, 100), (900, 300), (1025, 4001)])
+def test_blocks_cover_the_image_once(shape, exponent):
+    side = 512
+    height, width = (-(-int(n * 2.0**exponent * 8) // 8) for n in shape)
+    covered = np.zeros((height + 4, width + 4), np.uint8)
+    for block in blocks_of(shape, exponent, side):
+        window, (r0, c0, r1, c1) = block.window, block.core
+        assert 0 <= r0 < r1 <= window.height <= side
+        assert 0 <= c0 < c1 <= window.width <= side
+        assert r0 in (0, HALO) or window.row == 0
+        if exponent > 0:
+            assert window.row % 2**exponent == window.column % 2**exponent == 0
+        covered[window.row + r0 : window.row + r1, window.column + c0 : window.column + c1] += 1
+    assert (covered[:height, :width] == 1).all()

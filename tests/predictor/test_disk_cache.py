@@ -1,0 +1,235 @@
+"""Features on disk: found again, never trusted blindly, kept within their limits."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import warnings
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from napari_inter2former.errors import PromptError
+from napari_inter2former.model import ModelConfig, build_model
+from napari_inter2former.model.inter2former import ImageFeatures
+from napari_inter2former.predictor import DiskCache, Predictor, precompute
+from napari_inter2former.predictor._disk_cache import weights_key
+from napari_inter2former.prompts import Click
+
+SMALLEST = ModelConfig(
+    name="smallest", window=128, stem="conv", stem_channels=(4, 4, 8, 8), encoder_dim=16,
+    encoder_depth=4, encoder_heads=2, window_tokens=4, anchor=64, dim=16, decoder_depth=1,
+    head_dim=8, experts=2, expert_hidden=16, prompt_channels=(4, 4, 8),
+    upsampling_channels=(8, 4, 4), edges="stem", prompt_skips=True,
+)  # fmt: skip
+IMAGE = np.random.default_rng(0).integers(0, 4096, (300, 260), dtype=np.uint16)
+CLICKS = [Click(140, 120), Click(150, 100, False)]
+KEY = "ab" * 16
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return build_model(SMALLEST)
+
+
+def features(seed=0, size=8):
+    torch.manual_seed(seed)
+    shapes = ((1, 4, 4, 4), (1, 2, size, 3))
+    return ImageFeatures(
+        torch.rand(1, 2, 2, 6), [torch.rand(s) for s in shapes], (30, 28), [torch.rand(4)]
+    )
+
+
+def encodings(predictor, monkeypatch):
+    calls = []
+    real = predictor.model.encode
+    monkeypatch.setattr(predictor.model, "encode", lambda image: calls.append(1) or real(image))
+    return calls
+
+
+def entries(folder):
+    return sorted(folder.rglob("*.safetensors"))
+
+
+def test_the_next_session_encodes_nothing(model, tmp_path, monkeypatch):
+    first = Predictor(model, disk_cache=tmp_path)
+    first.set_image(IMAGE)
+    masks = [first.predict(CLICKS[:n]) for n in (1, 2)]
+    assert entries(tmp_path)
+    second = Predictor(model, disk_cache=DiskCache(tmp_path))
+    calls = encodings(second, monkeypatch)
+    second.set_image(IMAGE.copy())
+    for n, mask in enumerate(masks, start=1):
+        again = second.predict(CLICKS[:n])
+        assert (again.box, again.score) == (mask.box, mask.score)
+        np.testing.assert_array_equal(again.data, mask.data)
+    assert not calls
+    second.set_image(IMAGE[::-1])
+    second.predict(CLICKS)
+    assert calls
+
+
+def test_other_weights_and_settings_find_nothing(model, tmp_path, monkeypatch):
+    Predictor(model, disk_cache=tmp_path)
+    assert not list(tmp_path.iterdir())  # nothing is written before it is needed
+    torch.manual_seed(1)
+    other = build_model(SMALLEST)
+    assert weights_key(other) != weights_key(model)
+    assert weights_key(build_model(replace(SMALLEST, dpe=False))) != weights_key(other)
+    assert weights_key(model) == weights_key(model)
+    for number, network in enumerate((model, other), start=1):
+        predictor = Predictor(network, disk_cache=tmp_path)
+        predictor.set_image(IMAGE)
+        predictor.prefetch(140, 120)
+        assert len(entries(tmp_path)) == number
+    calls = encodings(predictor, monkeypatch)
+    predictor.set_image(IMAGE, normalization=predictor.normalization)
+    predictor.prefetch(140, 120)
+    assert not calls
+
+
+def test_a_round_trip_changes_nothing(tmp_path):
+    cache = DiskCache(tmp_path)
+    stored = features()
+    cache.put(KEY, stored)
+    got = cache.get(KEY, ImageFeatures)
+    assert got.shape == (30, 28)
+    assert torch.equal(got.tokens, stored.tokens)
+    for name in ("edges", "background"):
+        mine, theirs = getattr(got, name), getattr(stored, name)
+        assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    assert KEY in cache
+    assert cache.nbytes > 0
+    cache.clear()
+    assert KEY not in cache
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "foreign", "text", "other key"])
+def test_a_damaged_or_foreign_entry_is_never_trusted(tmp_path, damage):
+    cache = DiskCache(tmp_path)
+    cache.put(KEY, features())
+    (path,) = entries(tmp_path)
+    data = bytearray(path.read_bytes())
+    if damage == "cut":
+        data = data[: len(data) // 2]
+    elif damage == "empty":
+        data = bytearray()
+    elif damage == "flipped":
+        data[-3] ^= 0x40
+    elif damage == "foreign":
+        from safetensors.torch import save
+
+        data = bytearray(save({"tokens": torch.rand(3)}))
+    elif damage == "text":
+        data = bytearray(b"not an entry at all, but long enough to be one")
+    else:
+        cache.put("ab" + "cd" * 15, features(1))
+        data = bytearray(cache._path("ab" + "cd" * 15).read_bytes())
+    path.write_bytes(data)
+    assert cache.get(KEY, ImageFeatures) is None
+    assert not path.exists()
+    cache.put(KEY, features())
+    assert cache.get(KEY, ImageFeatures) is not None
+
+
+def test_a_broken_entry_is_computed_anew(model, tmp_path, monkeypatch):
+    predictor = Predictor(model, disk_cache=tmp_path)
+    predictor.set_image(IMAGE)
+    mask = predictor.predict(CLICKS[:1])
+    for path in entries(tmp_path):
+        path.write_bytes(path.read_bytes()[:-10])
+    again = Predictor(model, disk_cache=tmp_path)
+    calls = encodings(again, monkeypatch)
+    again.set_image(IMAGE)
+    assert again.predict(CLICKS[:1]).box == mask.box
+    assert calls
+
+
+def test_the_longest_unused_goes_first_and_so_does_what_is_too_old(tmp_path):
+    cache = DiskCache(tmp_path)
+    keys = [f"{i:02x}" * 16 for i in range(4)]
+    for age, key in enumerate(keys):
+        cache.put(key, features(age))
+        os.utime(cache._path(key), (time.time() - 1000 * (4 - age),) * 2)
+    assert cache.get(keys[0], ImageFeatures) is not None  # used now
+    one = cache.nbytes // 4
+    part = tmp_path / "00" / ".x.safetensors.1234.part"
+    part.write_bytes(b"half")
+    small = DiskCache(tmp_path, max_bytes=2 * one + 10)
+    assert small.clean() <= 2 * one + 10
+    assert [key in small for key in keys] == [True, False, False, True]
+    assert part.exists()  # somebody may be writing it
+    os.utime(part, (time.time() - 2 * 24 * 3600,) * 2)
+    os.utime(small._path(keys[3]), (time.time() - 40 * 24 * 3600,) * 2)
+    DiskCache(tmp_path).clean()
+    assert not part.exists()
+    assert keys[3] not in small
+    with pytest.raises(ValueError, match="0 or more"):
+        DiskCache(tmp_path, max_bytes=-1)
+
+
+def test_writing_keeps_the_bound(tmp_path):
+    cache = DiskCache(tmp_path, max_bytes=20_000)
+    for i in range(40):
+        cache.put(f"{i:02x}" * 16, features(i, 64))
+    assert cache.nbytes <= 20_000 + 20_000 // 16 + 4000
+
+
+def test_a_disk_that_refuses_costs_one_warning(model, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    predictor = Predictor(model, disk_cache=blocked / "folder")
+    predictor.set_image(IMAGE)
+    with pytest.warns(UserWarning, match="can't be kept"):
+        predictor.prefetch(140, 120)
+    predictor.prefetch(10, 10)  # warnings are errors
+    predictor.predict(CLICKS[:1])
+
+
+def hammer(folder, seed):
+    cache = DiskCache(folder, max_bytes=60_000)
+    for i in range(30):
+        key = f"{(i * (seed + 1)) % 7:02x}" * 16
+        cache.put(key, features(int(key[:2], 16)))
+        found = cache.get(key, ImageFeatures)
+        expected = features(int(key[:2], 16)).tokens
+        assert found is None or torch.equal(found.tokens, expected)
+    return seed
+
+
+def test_several_processes_share_a_folder(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.starmap(hammer, [(tmp_path, 0), (tmp_path, 1)]) == [0, 1]
+
+
+def test_precompute_makes_every_first_click_ready(model, tmp_path, monkeypatch):
+    predictor = Predictor(model, disk_cache=tmp_path)
+    predictor.set_image(IMAGE)
+    told = []
+    count = precompute(predictor, progress=lambda done, total: told.append((done, total)))
+    assert count == told[-1][0] == told[-1][1] == len(entries(tmp_path))
+    assert precompute(predictor) == 0
+    again = Predictor(model, disk_cache=tmp_path)
+    calls = encodings(again, monkeypatch)
+    again.set_image(IMAGE)
+    for row in range(5, 300, 50):
+        again.prefetch(row, (row * 7) % 260)
+    assert not calls
+    assert precompute(again, [2.0], (0, 0, 20, 20)) == len(calls) > 0
+    with pytest.raises(PromptError, match="region"):
+        precompute(again, region=(0, 0, 400, 10))
+    with pytest.raises(ValueError, match="disk_cache=True"):
+        precompute(Predictor(model))
+
+
+def test_off_by_default_and_in_the_users_folder(model, monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
+    assert Predictor(model).disk_cache is None
+    assert Predictor(model, disk_cache=True).disk_cache.folder == tmp_path / "features"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert DiskCache(tmp_path / "none").clean() == 0

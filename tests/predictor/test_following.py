@@ -1,0 +1,131 @@
+"""The window finds the object's size when the first look was at the wrong zoom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from napari_inter2former.benchmark._objects import click_object
+from napari_inter2former.benchmark._large_images import iou_of, textures
+from napari_inter2former.predictor import Mask, Predictor
+from napari_inter2former.predictor import _windows as geometry
+from napari_inter2former.predictor._following import search_exponents
+from napari_inter2former.prompts import Click
+
+
+@pytest.fixture
+def choosy(fake):
+    """Make a stand-in that sees objects of a suitable size, and texture at any other zoom."""
+    whole = fake.decode
+
+    def decode(features, reference):
+        decoded = whole(features, reference)
+        size = float((decoded.logits > 0).sum()) ** 0.5
+        if 12 <= size <= 100:
+            return decoded
+        row, column = (int(v) for v in np.argwhere(reference.numpy() == 4)[-1])
+        box = (max(row - 6, 0), max(column - 6, 0), row + 1, column + 1)
+        decoded.box = box
+        decoded.logits = torch.full((box[2] - box[0], box[3] - box[1]), 0.5)
+        return decoded
+
+    fake.decode = decode
+    return fake
+
+
+@pytest.mark.parametrize("radius", [3, 8, 30, 120, 400, 1500])
+def test_objects_of_any_size_are_found_in_three_clicks(choosy, disc, iou, radius):
+    shape = (8192, 8192)
+    row, column = 4000, 4100
+    truth = disc(shape, row, column, radius)
+    predictor = Predictor(choosy)
+    predictor.set_image(truth)
+    clicks = [(row, column), (row + radius // 2, column), (row - radius // 2, column)]
+    best = 0.0
+    for n in (1, 2, 3):
+        mask = predictor.predict([Click(*click) for click in clicks[:n]])
+        best = max(best, iou(mask.to_full(shape), truth))
+    assert best > (0.8 if radius < 5 else 0.95)
+
+
+def test_a_convincing_mask_needs_no_search(fake, disc):
+    image = disc((4000, 4000), 2000, 2000, 25)
+    predictor = Predictor(fake)
+    predictor.set_image(image)
+    predictor.predict([Click(2000, 2000)])
+    assert len(fake.encoded) == 1
+
+
+def test_corrections_never_start_a_search(choosy):
+    """Only a click far from the mask says that it was something else."""
+    choosy.decode = lambda features, reference: unsure(reference)
+
+    def unsure(reference):
+        row, column = (int(v) for v in np.argwhere(reference.numpy() == 4)[0])
+        box = (row - 8, column - 8, row + 8, column + 8)
+        return type("Decoded", (), {"logits": torch.full((16, 16), 0.5), "box": box})()
+
+    predictor = Predictor(choosy)
+    predictor.set_image(np.random.default_rng(0).random((4000, 4000)))
+    clicks = [Click(2000, 2000)]
+    first = predictor.predict(clicks)
+    assert first.score < 0.1
+    tried = len(choosy.encoded)
+    assert tried > 1
+    clicks += [Click(2003, 2000), Click(2000, 1996, positive=False)]
+    predictor.predict(clicks)
+    assert len(choosy.encoded) == tried
+    predictor.predict([*clicks, Click(2100, 2000)])
+    assert len(choosy.encoded) > tried
+
+
+def test_the_search_widens_with_each_prompt():
+    assert list(search_exponents(0, 1, -6, 3)) == [2, -2]
+    assert list(search_exponents(0, 3, -5, 3)) == [2, -2, 3, -4, -5]
+    assert list(search_exponents(3, 1, 3, 3)) == []
+
+
+def test_the_search_gives_the_same_mask_again(choosy, disc):
+    truth = disc((8192, 8192), 4000, 4100, 400)
+    clicks = [Click(4000, 4100), Click(4200, 4100)]
+    predictor = Predictor(choosy)
+    masks = []
+    for _ in range(2):
+        predictor.set_image(truth)
+        masks.append([predictor.predict(clicks[:n]) for n in (1, 2)][-1])
+        predictor.set_image(truth)
+        masks.append(predictor.predict(clicks))
+    assert len({mask.digest() for mask in masks}) == 1
+
+
+@pytest.mark.parametrize("exponent", [-2, 0, 2])
+@pytest.mark.parametrize("shape", [(5000, 3001), (300, 90), (700, 260)])
+def test_first_windows_are_all_that_clicks_can_get(shape, exponent):
+    side = 256
+    region = (30, 20, min(shape[0], 800), 80)
+    windows = geometry.first_windows(region, shape, exponent, side)
+    assert len(set(windows)) == len(windows)
+    got = {
+        geometry.place((r, c, r + 1, c + 1), shape, exponent, side)
+        for r in range(region[0], region[2])
+        for c in range(region[1], region[3], 3)
+    }
+    assert got <= set(windows)
+    assert len(windows) <= len(got) + 2
+
+
+def test_shipped_weights_draw_a_large_and_a_small_object_of_one_image():
+    """A lighter version of ``inter2former benchmark --suite scale``."""
+    scene = textures((2048, 2048), ((1000.0, (900.0, 950.0)), (12.0, (1800.0, 1750.0))))
+    predictor = Predictor("tiny")
+    predictor.set_image(scene["nuclei_fluorescence"])
+    for number in (0, 1):
+        assert max(click_object(predictor, scene["nuclei_fluorescence"], number)) >= 0.9
+
+
+def test_iou_of_masks_by_their_boxes():
+    a, b = np.zeros((9, 9), bool), np.zeros((9, 9), bool)
+    a[1:5, 2:6] = b[3:8, 4:9] = True
+    expected = np.count_nonzero(a & b) / np.count_nonzero(a | b)
+    assert iou_of(Mask.from_full(a), Mask.from_full(b)) == pytest.approx(expected)
