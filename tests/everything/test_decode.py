@@ -1,4 +1,4 @@
-"""Clicks decoded together equal clicks decoded one by one."""
+"""Clicks are decoded on pieces of a window."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from napari_inter2former.everything import segment_everything
 from napari_inter2former.everything._decode import PIECE, decode_first_clicks, encode
 from napari_inter2former.model import PRESETS, build_model
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.model.inter2former import ImageFeatures
 
 
 @pytest.fixture(scope="module", params=["hybrid", "full", "quantized"])
@@ -39,36 +38,39 @@ def model(request):
 
 
 @pytest.mark.parametrize("shape", [(300, 260), (100, 330), (40, 30)])
-def test_batches_equal_single_clicks(model, shape):
+def test_pieces_lie_round_their_clicks(model, shape):
     pixels = np.random.default_rng(0).random((*shape, 3), dtype=np.float32)
     features = encode(model, pixels)
-    rows, columns = np.random.default_rng(1).integers(0, shape, (20, 2)).T
-    clicks = list(zip(rows.tolist(), columns.tolist(), strict=True))
-    assert any(piece.logits.size for piece in decode_first_clicks(model, features, clicks))
-    for click, piece in zip(clicks, decode_first_clicks(model, features, clicks), strict=True):
-        r0, c0, r1, c1 = (n // 16 for n in (*piece.frame[:2], 0, 0))
-        r1, c1 = r0 + PIECE, c0 + PIECE
-        part = ImageFeatures(
-            features.tokens[:, r0:r1, c0:c1],
-            [
-                edge[:, r0 * s : r1 * s, c0 * s : c1 * s]
-                for edge, s in zip(features.edges, (2, 4, 8, 16), strict=True)
-            ],
-            tuple(min(a, b) - z * 16 for a, b, z in zip(
-                (r1 * 16, c1 * 16), (-(-n // 16) * 16 for n in shape), (r0, c0), strict=True)),
-            features.background,
-        )  # fmt: skip
-        reference = rm.new(*part.shape)
-        rm.add_click(reference, click[0] - r0 * 16, click[1] - c0 * 16, positive=True)
-        single = model.decode(part, reference)
-        whole = np.full(part.shape, -100.0, np.float32)
-        whole[single.box[0] : single.box[2], single.box[1] : single.box[3]] = single.logits
-        expected = whole[: shape[0] - r0 * 16, : shape[1] - c0 * 16]
-        drawn = np.full(expected.shape, -100.0, np.float32)
-        top, left = piece.box[0] - r0 * 16, piece.box[1] - c0 * 16
-        h, w = piece.logits.shape
-        drawn[top : top + h, left : left + w] = piece.logits
-        np.testing.assert_allclose(drawn, expected, atol=2e-4)
+    rows, columns = np.random.default_rng(1).integers(0, shape, (8, 2)).T
+    drawn = zip(rows.tolist(), columns.tolist(), strict=True)
+    clicks = [(0, 0), (shape[0] - 1, shape[1] - 1), *drawn]
+    pieces = decode_first_clicks(model, features, clicks)
+    assert any(piece.logits.size for piece in pieces)
+    for (row, column), (logits, box, frame) in zip(clicks, pieces, strict=True):
+        assert frame[0] <= row < frame[2] <= shape[0]
+        assert frame[1] <= column < frame[3] <= shape[1]
+        assert logits.shape == (box[2] - box[0], box[3] - box[1])
+        if logits.size:
+            assert frame[0] <= box[0] < box[2] <= frame[2]
+            assert frame[1] <= box[1] < box[3] <= frame[3]
+        axes = ((*frame[::2], shape[0], row), (*frame[1::2], shape[1], column))
+        for start, stop, length, at in axes:
+            # As much as possible on both sides.
+            assert start == 0 or at - start >= 16 * (PIECE // 2 - 1) or stop == length
+            assert stop == length or stop - at >= 16 * (PIECE // 2 - 1) or start == 0
+
+
+def test_a_small_window_is_one_piece(model):
+    """Then a click draws what the model's own decoder draws."""
+    pixels = np.random.default_rng(0).random((150, 180, 3), dtype=np.float32)
+    features = encode(model, pixels)
+    (piece,) = decode_first_clicks(model, features, [(70, 40)])
+    reference = rm.new(150, 180)
+    rm.add_click(reference, 70, 40, positive=True)
+    expected = model.decode(features, reference)
+    assert piece.frame == (0, 0, 150, 180)
+    assert piece.box == expected.box
+    np.testing.assert_allclose(piece.logits, expected.logits.numpy(), atol=1e-4)
 
 
 def test_the_network_gives_the_same_labels_every_time(model):

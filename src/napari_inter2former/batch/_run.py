@@ -151,6 +151,8 @@ def _client(workers: int, scheduler: str | None, processes: bool) -> Iterator[An
             n_workers=workers,
             threads_per_worker=1,
             processes=processes,
+            protocol="tcp",
+            host="127.0.0.1",
             dashboard_address=None,
             # Each task sets its own threads; the limit is for what else counts processors.
             env={"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // workers))},

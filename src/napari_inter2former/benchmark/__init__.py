@@ -6,6 +6,6 @@ A suite is a module with ``run(quick: bool) -> list[Result]``; `SUITES` names th
 from __future__ import annotations
 
 from ._result import Result
-from ._suites import SUITES, available, run_suite
+from ._suites import PRESETS, SUITES, available, run_suite
 
-__all__ = ["SUITES", "Result", "available", "run_suite"]
+__all__ = ["PRESETS", "SUITES", "Result", "available", "run_suite"]

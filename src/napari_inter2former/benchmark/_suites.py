@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -9,7 +10,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_inter2former.benchmark._result import Result
 
-__all__ = ["SUITES", "available", "run_suite"]
+__all__ = ["PRESETS", "SUITES", "available", "chosen_presets", "run_suite"]
+
+PRESETS = ("tiny", "small", "base")
+
+_chosen: ContextVar[tuple[str, ...]] = ContextVar("presets", default=())
 
 SUITES = {
     "kernels": "napari_inter2former.benchmark.parts",
@@ -27,7 +32,7 @@ def available() -> tuple[str, ...]:
     return tuple(name for name, module in SUITES.items() if find_spec(module) is not None)
 
 
-def run_suite(name: str, quick: bool) -> list[Result]:
+def run_suite(name: str, quick: bool, presets: tuple[str, ...] = ()) -> list[Result]:
     """Run one suite.
 
     Parameters
@@ -36,6 +41,17 @@ def run_suite(name: str, quick: bool) -> list[Result]:
         Of `SUITES`.
     quick : bool
         Whether to measure less, in a few seconds.
+    presets : tuple of str
+        Of `PRESETS`, instead of the suite's own choice.
     """
-    results: list[Result] = import_module(SUITES[name]).run(quick)
+    token = _chosen.set(presets)
+    try:
+        results: list[Result] = import_module(SUITES[name]).run(quick)
+    finally:
+        _chosen.reset(token)
     return results
+
+
+def chosen_presets(default: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the presets that a suite is to measure, `default` where nobody chose."""
+    return _chosen.get() or default

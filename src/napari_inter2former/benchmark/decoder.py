@@ -10,6 +10,7 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import Scene, image, model, scene, seen
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, medians
 from napari_inter2former.predictor._drawing import measure, to_mask
 from napari_inter2former.predictor._engine import Engine
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
 __all__ = ["click", "plain", "plainly", "run"]
 
 AREAS = (0.005, 0.02, 0.1, 0.25, 0.5)
-PRESETS = ("tiny", "small", "base")
+SIDES = (1024, 2048)
 
 
 def click(engine: Engine, features: ImageFeatures, known: Scene) -> Mask:
     """Take a click in: reference mask, decoding, its update, measurement, mask and box."""
     side = len(known.mask)
-    window = Window(0, 0, side, side, 0)
+    window = Window(exponent=0, row=0, column=0, height=side, width=side)
     prompt = Click(*known.click)
     drawing = engine.step(features, known.reference.clone(), prompt, window)
     measure(drawing, window, (side, side), [known.click])
@@ -62,8 +63,8 @@ class _NoPacking:
 def run(quick: bool) -> list[Result]:
     """Measure clicks over area ratios, at windows of 1024 and 2048 pixels."""
     results = []
-    for preset in ("tiny", "base") if quick else PRESETS:
-        for side in (1024,) if quick else (1024, 2048):
+    for preset in chosen_presets(("tiny",) if quick else PRESETS):
+        for side in SIDES[:1] if quick else SIDES:
             results += _clicks(preset, side, quick)
     return results
 
@@ -73,7 +74,7 @@ def _clicks(preset: str, side: int, quick: bool) -> list[Result]:
     network = model(preset)
     features = network.encode(image(side))
     engine = Engine(network, 1 << 30)
-    areas = (0.02, 0.5) if quick or side > 1024 else AREAS
+    areas = (0.02, 0.5) if quick or side > SIDES[0] else AREAS
     cases = {f"click/area={area}": scene(side, area) for area in areas}
     cases["click/first"] = scene(side, 0.02, first=True)
     results = []

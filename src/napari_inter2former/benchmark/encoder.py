@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, milliseconds
+from napari_inter2former.model import Inter2Former
 
 __all__ = ["gflop", "run"]
+
+SIDES = (1024, 2048)
 
 
 @torch.inference_mode()
 def run(quick: bool) -> list[Result]:
     """Measure encoding at 1024 and 2048 pixels, edge features included."""
     results = []
-    for preset in ("tiny",) if quick else ("tiny", "small", "base"):
-        for side in (1024,) if quick else (1024, 2048):
+    for preset in chosen_presets(("tiny",) if quick else PRESETS):
+        for side in SIDES[:1] if quick else SIDES:
             network, picture = model(preset), image(side)
-            least = 3 if side == 1024 else 1
-            ms = milliseconds(lambda n=network, p=picture: n.encode(p), 0.5 if quick else 3, least)
+            least = 3 if side == SIDES[0] else 1
+            ms = milliseconds(partial(network.encode, picture), 0.5 if quick else 3, least)
             results.append(
                 Result(
                     suite="encoder",
@@ -42,9 +48,11 @@ def gflop(preset: str, side: int) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     counter = FlopCounterMode(display=False)
-    with torch.device("meta"):
-        network = type(model(preset))(model(preset).config).eval()
+    config = model(preset).config
+    # Gradients choose the plain formulas; meta tensors compute nothing.
+    with torch.device("meta"), torch.inference_mode(False), torch.enable_grad():
+        network = Inter2Former(config).eval()
         picture = torch.empty(1, side, side, 3)
-    with counter, torch.inference_mode(False), torch.enable_grad():  # the plain formulas
-        network.encode_batch(picture)
-    return counter.get_total_flops() * 1e-9
+        with counter:
+            network.encode_batch(picture)
+    return float(counter.get_total_flops()) * 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from torch import Tensor
 from napari_inter2former.benchmark import experts
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model, scene
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate, medians
 from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.model.upsampling import object_box
@@ -30,8 +31,9 @@ AREAS = (0.005, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 def run(quick: bool) -> list[Result]:
     """Measure DPE, DHA, DLU and HMoE against what they replace.
 
-    DPE and DLU run on the same kernels with and without their boxes; DHA is compared with full
-    attention for all tokens by PyTorch's `scaled_dot_product_attention`.
+    DPE and DLU are compared with the full modules in PyTorch, DHA with full attention for all
+    tokens by `scaled_dot_product_attention`; DLU, localisation included, also with the full
+    upsampling on the same kernels.
 
     Raises
     ------
@@ -39,7 +41,7 @@ def run(quick: bool) -> list[Result]:
         Without the compiled extension.
     """
     results = []
-    for preset in ("base",) if quick else ("tiny", "small", "base"):
+    for preset in chosen_presets(("base",) if quick else PRESETS):
         results += _parts(preset, quick)
     return results + experts.run(quick)
 
@@ -56,7 +58,7 @@ def _parts(preset: str, quick: bool) -> list[Result]:
         for part in (_dpe, _dlu, _dha):
             calls = part(network, decoder, features, area)
             ms = medians(calls, 0.3 if quick else 1.0, 5)
-            (fast, fast_ms), (reference, reference_ms) = ms.items()
+            (fast, fast_ms), (reference, reference_ms), *others = ms.items()
             results.append(
                 Result(
                     suite="kernels",
@@ -67,6 +69,7 @@ def _parts(preset: str, quick: bool) -> list[Result]:
                     reference=reference,
                     reference_ms=reference_ms,
                     rate=matmul_rate(),
+                    figures=dict(others) or None,
                 )
             )
     return results
@@ -108,7 +111,12 @@ def _dlu(
     def full() -> Tensor:
         return decoder.upsample(field, x, features.edges, whole, threads)
 
-    return {"dlu": local, "full upsampling": full}
+    prompts = network.prompt(known.reference[None])[2::-1]
+
+    def plain() -> Tensor:
+        return network.upsampling(x[None], features.edges, prompts)
+
+    return {"dlu": local, "full upsampling (PyTorch)": plain, "full_on_kernels_ms": full}
 
 
 def _dha(
@@ -117,7 +125,7 @@ def _dha(
     threads = torch.get_num_threads()
     field = decoder.native.PromptField(decoder.prompt, scene(SIDE, area).reference.numpy(), threads)
     edge = torch.from_numpy(field.edge())
-    layer = network.layers[0]
+    layer: Any = network.layers[0]
     h, w = features.tokens.shape[1:3]
     x = features.tokens[0].flatten(0, 1)
     everything = torch.ones_like(edge)

@@ -9,6 +9,7 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import Scene, image, model, object_mask, scene, seen
+from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
 from napari_inter2former.benchmark._timing import matmul_rate
 from napari_inter2former.benchmark.decoder import click, plain, plainly
 from napari_inter2former.model import reference_mask
@@ -25,7 +26,7 @@ AREA = 0.02
 def run(quick: bool) -> list[Result]:
     """Measure SAT latency (encoding and 16 x 16 first clicks), 20-SPC and Online SPC."""
     results = []
-    for preset in ("tiny",) if quick else ("tiny", "small", "base"):
+    for preset in chosen_presets(("tiny",) if quick else PRESETS):
         results += _measure(preset, quick)
     return results
 

@@ -24,10 +24,13 @@ sat (a grid of clicks, seconds per click), start (import, first click), scale (l
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from napari_inter2former.benchmark import available
+    from napari_inter2former.benchmark import PRESETS, available
 
     parser.add_argument(
         "--suite", choices=[*available(), "all"], default="all", help="what (%(default)s)"
+    )
+    parser.add_argument(
+        "--preset", choices=PRESETS, action="append", default=[], help="only this (repeatable)"
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="where to write the figures")
     parser.add_argument("--plot", type=Path, metavar="DIR", help="where to draw Fig. 3")
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         results: list[Result] = []
         for suite in available() if arguments.suite == "all" else (arguments.suite,):
             print(f"suite {suite}", file=sys.stderr, flush=True)
-            found = run_suite(suite, arguments.quick)
+            found = run_suite(suite, arguments.quick, tuple(arguments.preset))
             print(table(found), flush=True)
             results += found
     finally:

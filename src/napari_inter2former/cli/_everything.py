@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spacing",
         type=natural,
         metavar="PIXELS",
-        help="distance of the clicks in the model's input, a multiple of 16 (32)",
+        help="distance of the clicks in the model's input, a multiple of 16 (48)",
     )
     parser.add_argument(
         "--zoom", type=float, help="input pixels per image pixel, a power of two (found by itself)"

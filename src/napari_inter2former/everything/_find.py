@@ -30,8 +30,8 @@ SAME = 0.6
 """Masks with a higher intersection over union are one object."""
 COVERED = 0.6
 """A mask that shares more than this part of itself with a better one is dropped."""
-TEST_CLICKS = 2
-"""Further clicks inside each mask that have to draw it again."""
+HOPELESS = 0.25
+"""A mask whose intersection over union with that of another click inside it is lower is dropped."""
 
 BATCH = 16
 """Clicks between two looks at whether the search is still wanted."""
@@ -106,15 +106,24 @@ def find_objects(
         Best first, without duplicates.
     """
     drawn = _unique(_draw(model, features, clicks, cancel))
-    centres = list(dict.fromkeys(_points(shape, 1)[0] for shape in drawn))
-    centred = _unique(_draw(model, features, centres, cancel))
-    tests = [_points(shape, 1 + TEST_CLICKS) for shape in centred]
-    again = iter(_draw(model, features, [p for points in tests for p in points[1:]], cancel, True))
-    candidates = []
-    for shape, points in zip(centred, tests, strict=True):
-        others = [next(again) for _ in points[1:]]
-        candidates.append(Candidate(shape, points[0], _agreement(shape, others)))
-    return without_duplicates(candidates)
+    # Most of what lies on background fails the first test, and costs no more.
+    far = [_points(shape, 2)[1] for shape in drawn]
+    tested = zip(drawn, _draw(model, features, far, cancel, keep_all=True), strict=True)
+    passed = [(shape, other) for shape, other in tested if overlaps(shape, other) >= HOPELESS]
+    centres = [_points(shape, 1)[0] for shape, _ in passed]
+    redrawn = _draw(model, features, centres, cancel)
+    first_test = {
+        id(shape): other
+        for shape, (_, other) in zip(redrawn, passed, strict=True)
+        if shape is not None
+    }
+    centred = _unique(redrawn)
+    points = [_points(shape, 2) for shape in centred]
+    second_test = _draw(model, features, [far for _, far in points], cancel, keep_all=True)
+    return without_duplicates(
+        Candidate(shape, centre, _agreement(shape, (first_test[id(shape)], again)))
+        for shape, (centre, _), again in zip(centred, points, second_test, strict=True)
+    )
 
 
 def without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:

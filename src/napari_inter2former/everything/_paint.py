@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -18,6 +19,8 @@ __all__ = ["COLUMNS", "ObjectTable", "measure_objects", "paint_parts"]
 
 ObjectTable: TypeAlias = dict[str, npt.NDArray[Any]]
 
+MEASURED_PIXELS = 1 << 25
+"""Objects of a part that lies in a smaller box are measured together."""
 MEASURED = ("label", "area", "centroid", "bbox")
 COLUMNS = (
     "label",
@@ -50,22 +53,38 @@ def paint_parts(labels: Any, parts: Iterable[Sequence[Mask]]) -> ObjectTable:
     tables: list[ObjectTable] = []
     number = 0
     for masks in parts:
+        painted: dict[int, Mask] = {}
         for mask in masks:
             part = np.array(labels[mask.slices])
-            before = part != 0
             # A mask that others cover whole leaves nothing, and takes no number.
-            if not (mask.data & ~before).any():
-                continue
-            number += 1
-            whole = (0, 0, *part.shape)
-            paint(part, _moved(mask, whole), number)
-            labels[mask.slices] = part
-            own = np.where(part == number, number, 0)
-            table = measure_objects(own, {number: mask.score}, mask.box[:2])
-            tables.append(table)
+            if (mask.data & (part == 0)).any():
+                number += 1
+                painted[number] = mask
+                paint(part, replace(mask, box=(0, 0, *part.shape)), number)
+                labels[mask.slices] = part
+        tables += _measured(labels, painted)
     if not tables:
         return {name: np.zeros(0) for name in COLUMNS}
     return {name: np.concatenate([t[name] for t in tables]) for name in COLUMNS}
+
+
+def _measured(labels: Any, painted: dict[int, Mask]) -> list[ObjectTable]:
+    """Measure objects that were painted just now: all at once, unless they lie far apart."""
+    if not painted:
+        return []
+    boxes = np.array([mask.box for mask in painted.values()])
+    r0, c0 = (int(n) for n in boxes[:, :2].min(axis=0))
+    r1, c1 = (int(n) for n in boxes[:, 2:].max(axis=0))
+    if (r1 - r0) * (c1 - c0) > MEASURED_PIXELS and len(painted) > 1:
+        return [t for n, mask in painted.items() for t in _measured(labels, {n: mask})]
+    # Small numbers, for scikit-image looks for all up to the largest.
+    first, last = min(painted), max(painted)
+    part = np.array(labels[r0:r1, c0:c1]) - (first - 1)
+    part[(part < 0) | (part > last - first + 1)] = 0
+    scores = {n - first + 1: mask.score for n, mask in painted.items()}
+    table = measure_objects(part, scores, (r0, c0))
+    table["label"] = table["label"] + (first - 1)
+    return [table]
 
 
 def measure_objects(
@@ -92,9 +111,3 @@ def measure_objects(
             table[name] = table[name] + origin[axis]
     table["score"] = np.array([scores[int(label)] for label in table["label"]])
     return {name: table[name] for name in COLUMNS}
-
-
-def _moved(mask: Mask, box: tuple[int, int, int, int]) -> Mask:
-    from dataclasses import replace
-
-    return replace(mask, box=box)

@@ -38,7 +38,7 @@ class EverythingSettings:
     """
 
     spacing: int = 32
-    min_score: float = 0.45
+    min_score: float = 0.5
     min_area: int = 20
     max_area: int | None = None
     zoom: float | None = None

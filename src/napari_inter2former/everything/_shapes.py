@@ -18,7 +18,7 @@ __all__ = ["Box", "Shape", "cut_out", "intersection", "overlaps", "spread_points
 
 TOUCHING_PIXELS = 3
 """So many mask pixels on the frame's border make a mask touch it; fewer are specks."""
-DEPTH_SHARE = 0.35
+DEPTH_SHARE = 0.2
 """Clicks that test a mask lie at least this share of its greatest depth inside it."""
 
 Bools = npt.NDArray[np.bool_]

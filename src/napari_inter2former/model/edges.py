@@ -31,6 +31,8 @@ def canny_maps(image: Tensor) -> Tensor:
     Tensor
         float tensor (B, H, W, 5).
     """
+    if image.is_meta:  # shapes only
+        return image.new_empty(*image.shape[:3], len(CANNY_THRESHOLDS))
     eight_bit = (image.detach().clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
     maps = np.stack(
         [
@@ -98,7 +100,7 @@ class StemEdges(nn.Module):
         """Return edge features at strides 8, 4, 2, 1 from the stem's at 1, 2, 4, 8."""
         return [lateral(level) for lateral, level in zip(self.laterals, levels, strict=True)][::-1]
 
-    def terms(self, levels: Sequence[Tensor], convs: Sequence[nn.Conv2d]) -> list[Tensor]:
+    def terms(self, levels: Sequence[Tensor], convs: nn.ModuleList) -> list[Tensor]:
         """Return what `convs` make of `forward`'s features, each pair of linear maps as one.
 
         The widest tensors of the image, the features between the two maps, are never made.
@@ -107,12 +109,13 @@ class StemEdges(nn.Module):
         ----------
         levels : sequence of Tensor
             The stem's features at strides 1, 2, 4, 8.
-        convs : sequence of nn.Conv2d
-            3 x 3 convolutions, padded by 1, for strides 8, 4, 2, 1.
+        convs : nn.ModuleList
+            Of nn.Conv2d: 3 x 3 convolutions, padded by 1, for strides 8, 4, 2, 1.
         """
         terms = []
-        for lateral, level, conv in zip(self.laterals, levels, reversed(convs), strict=True):
+        for lateral, level, conv in zip(self.laterals, levels, reversed(list(convs)), strict=True):
             assert isinstance(lateral, nn.Sequential)
+            assert isinstance(conv, nn.Conv2d)
             norm, linear = lateral
             weight = torch.einsum("ocyx,ci->oiyx", conv.weight, linear.weight)
             term = F.conv2d(norm(level).permute(0, 3, 1, 2), weight, conv.bias, padding=1)

@@ -64,10 +64,9 @@ class DecoderPacking:
         published = (config.attention, config.quantizer, config.norm) == ("hybrid", "bsq", "pixel")
         if not (published and config.dpe and config.dlu and 4 <= config.code_bits <= 8):
             return None
+        attentions = [layer.attention for layer in _layers(model)]
         weights = [
-            p
-            for part in (model.prompt, model.upsampling, *(a.attention for a in model.layers))
-            for p in part.parameters()
+            p for part in (model.prompt, model.upsampling, *attentions) for p in part.parameters()
         ]
         if any(w.device.type != "cpu" or w.dtype != torch.float32 for w in weights):
             return None
@@ -91,7 +90,7 @@ class FastDecoder:
     def __init__(self, model: Inter2Former, module: Any, isa: str) -> None:
         self.native, self.isa = module, isa
         self.attentions = []
-        for layer in model.layers:
+        for layer in _layers(model):
             attention = layer.attention
             quantizer = attention.quantizer
             self.attentions.append(
@@ -105,7 +104,7 @@ class FastDecoder:
             )
         self.prompt = self._pack_prompt(model)
         self.skips = len(model.upsampling.prompt_convs)
-        upsampling = model.upsampling
+        upsampling: Any = model.upsampling
         self.steps = [
             module.PackedStep(
                 as_array(conv.weight), as_array(norm.weight), as_array(norm.bias), isa=isa
@@ -121,13 +120,13 @@ class FastDecoder:
 
     def _pack_prompt(self, model: Inter2Former) -> Any:
         """Pack the prompt embedding, the prompt skips, and what both make of constant planes."""
-        prompt = model.prompt
+        prompt: Any = model.prompt
         first, *others = prompt.convs
         table = torch.einsum("oeyx,le->yxlo", first.weight, prompt.embed.weight).flatten(0, 1)
         planes = torch.arange(len(Label), dtype=torch.uint8)[:, None, None]
         planes = planes.expand(-1, 3 * prompt.patch, 3 * prompt.patch)
         levels = [y[:, -1, -1] for y in prompt(planes)]
-        skips = list(model.upsampling.prompt_convs)
+        skips: list[Any] = list(model.upsampling.prompt_convs)
         terms = [
             level @ conv.weight.sum((2, 3)).T
             for conv, level in zip(skips, levels[2::-1], strict=False)
@@ -154,7 +153,7 @@ class FastDecoder:
         field.add_to(tokens.numpy(), x.numpy(), threads)
         edge = torch.from_numpy(field.edge())
         x = x.view(h * w, dim)
-        for i, layer in enumerate(model.layers):
+        for i, layer in enumerate(_layers(model)):
             known = features.unknown if i == 0 and bool(edge.all()) else None
             changed = None if known is None else known.changed(x)
             if known is not None and changed is not None:
@@ -194,7 +193,7 @@ class FastDecoder:
         x = torch.empty_like(tokens)
         field.add_to(tokens.contiguous().numpy(), x.numpy(), threads)
         x = x.flatten(0, 1)
-        attention = model.layers[0].attention
+        attention = _layers(model)[0].attention
         to_qkv, attend, _ = self.attentions[0]
         heads = (attention.heads, attention.head_dim)
         qkv = torch.empty(len(x), 3, *heads)
@@ -253,3 +252,8 @@ class FastDecoder:
             x, top, left = out, 2 * box.top, 2 * box.left
         rows, columns = found.slices(16)
         return x[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, 0]
+
+
+def _layers(model: Inter2Former) -> list[Any]:
+    """Return the decoder's layers, whose types PyTorch's lists of modules forget."""
+    return list(model.layers)

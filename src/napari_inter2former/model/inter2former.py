@@ -150,7 +150,7 @@ class Inter2Former(nn.Module):
         """Encode images (B, H, W, 3) in [0, 1] whose sides are multiples of 16."""
         tokens, levels = self.encoder(images * 2 - 1)
         if isinstance(self.edges, StemEdges) and not torch.is_grad_enabled():
-            edges = self.edges.terms(levels, list(self.upsampling.convs))
+            edges = self.edges.terms(levels, self.upsampling.convs)
         else:
             edges = self.upsampling.edge_terms(self.edges(images, levels))
         return ImageFeatures(tokens, edges, (images.shape[1], images.shape[2]))
