@@ -76,6 +76,8 @@ def keep_parts(logits: Floats, known: Bools) -> None:
     known : array of bool, (h, w)
         What is known to belong to the object; where nothing is, every part stays.
     """
+    if logits.size == 0:  # OpenCV crashes
+        return
     count, parts = cv2.connectedComponents((logits > 0).view(np.uint8), connectivity=8)
     if count <= 2:
         return
