@@ -146,7 +146,9 @@ def test_gradients_reach_every_parameter(switched: Inter2Former) -> None:
     features = switched.encode_batch(images)
     reference = reference_after_clicks(96, 96)[None]
     output = switched(features, reference)
-    (output.logits.mean() + output.low_resolution.mean() + output.commitment).backward()
+    assert output.iou is not None
+    parts = (output.logits, output.low_resolution, output.commitment, output.iou)
+    torch.stack([part.mean() for part in parts]).sum().backward()
     unused = {name for name, p in switched.named_parameters() if p.grad is None}
     allowed = ("quantizer",) if switched.config.attention == "full" else ()
     # Padding tokens are used by images that don't fill whole windows only.

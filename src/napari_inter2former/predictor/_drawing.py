@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari_inter2former.predictor._windows import Rect, Window
 
-__all__ = ["Drawing", "Extent", "measure", "stability", "to_mask"]
+__all__ = ["Drawing", "Extent", "keep_parts", "measure", "stability", "to_mask"]
 
 OUTSIDE = -100.0
 """Logit outside the decoded box (Inter2Former, section 3.3, DLU)."""
@@ -61,6 +61,31 @@ class Extent:
     size: float
     touches: bool
     rect: Rect | None
+
+
+def keep_parts(logits: Floats, known: Bools) -> None:
+    """Empty, in place, every connected part of a mask that nothing speaks for.
+
+    A click at one cell among many that look like it shows the network all of them; the user means
+    the one. A part stays if it touches something known: a click's disc, or the mask before.
+
+    Parameters
+    ----------
+    logits : array of float32, (h, w)
+        The mask is where they are positive.
+    known : array of bool, (h, w)
+        What is known to belong to the object; where nothing is, every part stays.
+    """
+    if logits.size == 0:  # OpenCV crashes
+        return
+    count, parts = cv2.connectedComponents((logits > 0).view(np.uint8), connectivity=8)
+    if count <= 2:
+        return
+    stays = np.zeros(count, dtype=np.bool_)
+    stays[np.unique(parts[known])] = True
+    if stays[1:].any():
+        stays[0] = True
+        logits[~stays[parts]] = OUTSIDE
 
 
 def stability(logits: Floats) -> float:

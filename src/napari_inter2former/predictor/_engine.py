@@ -13,7 +13,7 @@ from torch import Tensor
 
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.predictor._cache import BoundedCache
-from napari_inter2former.predictor._drawing import Drawing
+from napari_inter2former.predictor._drawing import Drawing, keep_parts
 from napari_inter2former.prompts import Prompt, flatten
 
 if TYPE_CHECKING:
@@ -86,5 +86,7 @@ class Engine:
             decoded = self.model.decode(features, reference.to(self.device))
             logits = decoded.logits.to("cpu", torch.float32)
             r0, c0, r1, c1 = (int(v) for v in decoded.box)
+            known = reference[r0:r1, c0:c1] >= int(rm.Label.POSSIBLE_FOREGROUND)
+            keep_parts(logits.numpy(), known.numpy())
             rm.update_inside(reference, logits, r0, c0)
         return Drawing(logits.numpy(), (r0, c0, r1, c1))
