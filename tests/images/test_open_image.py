@@ -244,3 +244,24 @@ def test_levels_of_another_scale_are_refused():
     as_image_source([PLANE, HALF.astype(np.float64)])
     with pytest.raises(ImageError, match="do not match"):
         as_image_source([PLANE, HALF.astype(np.float32) * 10])
+
+
+def test_the_sample_of_a_chunked_image_reads_each_block_from_one_chunk(tmp_path):
+    group = zarr.open_group(str(tmp_path / "g.zarr"), mode="w")
+    make = getattr(group, "create_array", None) or group.create_dataset
+    array = make("a", shape=(3, 20_000, 30_000), chunks=(1, 512, 1024), dtype="u2", fill_value=3)
+    read = []
+
+    class Watched:
+        shape, dtype, chunks = array.shape, array.dtype, array.chunks
+
+        def __getitem__(self, index):
+            read.append(index)
+            return np.ones([1, *(len(range(*i.indices(40_000))) for i in index[1:])], np.uint16)
+
+    as_image_source(StoredImage((Watched(),), "cyx"), channels=("ignore", "use", "ignore"))
+    assert len(read) == 16
+    for channel, rows, columns in read:
+        assert channel == slice(1, 2)
+        assert rows.start // 512 == (rows.stop - 1) // 512
+        assert columns.start // 1024 == (columns.stop - 1) // 1024

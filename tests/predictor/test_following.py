@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_inter2former.benchmark._objects import click_object
 from napari_inter2former.benchmark._large_images import iou_of, textures
+from napari_inter2former.benchmark._objects import click_object
 from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._following import search_exponents

@@ -54,7 +54,7 @@ def paint(regions: LabelMap, classes: NDArray[np.intp], rng: np.random.Generator
         light = np.float32(1) + np.float32(rng.uniform(0, 0.3)) * smooth_noise(side, side / 2, rng)
         image = image * (light[..., None] if image.ndim == 3 else light)
     if rng.random() < 0.75:
-        image = _blur(image, np.exp(rng.uniform(np.log(0.5), np.log(side / 90))))
+        image = _blur(image, np.exp(rng.uniform(np.log(0.5), np.log(max(side / 90, 1)))))
     return image if coloured else np.repeat(image[..., None], 3, axis=2)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Points
+from napari.layers import Image, Labels, Layer, Points
 from napari.utils import DirectLabelColormap
 
 from napari_inter2former._qt._keys import KEYS
@@ -51,6 +51,20 @@ def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
     return found
 
 
+def set_transform(layer: Layer, transform: dict[str, Any]) -> None:
+    """Set what differs: each setting redraws the layer, even if nothing changes."""
+    for name, value in transform.items():
+        now = getattr(layer, name)
+        if name == "affine":
+            now = now.affine_matrix
+        if name == "units":
+            same = tuple(map(str, now)) == tuple(map(str, value))
+        else:
+            same = np.shape(now) == np.shape(value) and bool(np.array_equal(now, value))
+        if not same:
+            setattr(layer, name, value)
+
+
 class ClicksLayer:
     """The Points layer that holds the current object's clicks.
 
@@ -92,8 +106,7 @@ class ClicksLayer:
 
     def follow(self, image: Image, layout: StackLayout) -> None:
         """Put the layer over the image again, after the image was moved."""
-        for name, value in transform_of(image, layout).items():
-            setattr(self.layer, name, value)
+        set_transform(self.layer, transform_of(image, layout))
 
     def release(self) -> None:
         """Unbind keys and mouse, for when the layer outlives the widget."""
@@ -187,11 +200,13 @@ class PreviewLayer:
     def place(self, image: Image, corner: npt.NDArray[np.float64]) -> None:
         """Put the layer's first pixel on the pixel `corner` of the annotation axes."""
         transform = transform_of(image, self._layout)
-        for name, value in transform.items():
-            if name != "units":
-                setattr(self.layer, name, value)
-        linear = self.layer.data_to_world(corner)
-        self.layer.translate = self.layer.affine.inverse(np.asarray(linear))
+        transform.pop("units", None)
+        translate = transform.pop("translate")
+        set_transform(self.layer, transform)
+        # With the image's translation instead of the present one the corner lies here.
+        world = np.asarray(self.layer.data_to_world(corner))
+        place = self.layer.affine.inverse(world) - np.asarray(self.layer.translate) + translate
+        set_transform(self.layer, {"translate": place})
 
     def follow(self, image: Image, layout: StackLayout) -> None:
         """Get ready for another image."""

@@ -101,7 +101,7 @@ class SparseLabels:
                 here.append(slice(start, stop, r.step))
             out[tuple(there)] = block[tuple(here)]
         picked = out[tuple(0 if scalar else slice(None) for scalar in scalars)]
-        return picked if isinstance(picked, np.ndarray) else self.dtype.type(picked)
+        return self.dtype.type(picked) if all(scalars) else picked
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write a region, or single pixels given by one index array for each axis."""

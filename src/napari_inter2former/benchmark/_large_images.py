@@ -107,8 +107,7 @@ class Planted:
             )
         ]
         map_x, map_y = np.meshgrid(lines[1].astype(np.float32), lines[0].astype(np.float32))
-        found: Floats = cv2.remap(what, map_x, map_y, cv2.INTER_LINEAR)
-        return found
+        return np.asarray(cv2.remap(what, map_x, map_y, cv2.INTER_LINEAR), np.float32)
 
 
 class Scene:
@@ -196,7 +195,8 @@ def textures(
     angle = np.arctan2(rows, columns)
     blob = np.hypot(rows, columns) < 84 * (1 + 0.12 * np.sin(3 * angle) + 0.06 * np.cos(5 * angle))
     body = 150 + 4 * cv2.GaussianBlur(rng.normal(0, 30, blob.shape).astype(np.float32), (0, 0), 2)
-    scenes = {"synthetic": _scene(ground, body.astype(np.float32), blob, shape, sizes)}
+    field, filling = (np.asarray(part, np.float32) for part in (ground, body))
+    scenes = {"synthetic": _scene(field, filling, blob, shape, sizes)}
     for name in SAMPLES:
         image, labels = grey_sample(name)
         near = cv2.dilate((labels > 0).astype(np.uint8), np.ones((9, 9), np.uint8))
@@ -222,10 +222,14 @@ def _scene(
         new = tuple(max(1, round(n * factor)) for n in mask.shape)
         how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         look, where = (
-            cv2.resize(a, new[::-1], interpolation=how) for a in (pixels, mask.astype(np.float32))
+            np.asarray(cv2.resize(a, new[::-1], interpolation=how), np.float32)
+            for a in (pixels, mask.astype(np.float32))
         )
         if factor > 1:
-            look, where = (cv2.GaussianBlur(a, (0, 0), factor / 2) for a in (look, where))
+            look, where = (
+                np.asarray(cv2.GaussianBlur(a, (0, 0), factor / 2), np.float32)
+                for a in (look, where)
+            )
         exact = (new[0] / mask.shape[0] + new[1] / mask.shape[1]) / 2
         scale = size / (extent * exact)
         planted.append(Planted(look, np.clip(where, 0, 1), centre, scale))

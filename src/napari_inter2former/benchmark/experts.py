@@ -111,16 +111,16 @@ def run(quick: bool) -> list[Result]:
 
 
 def _measure(experts: int, pool: ThreadPoolExecutor, quick: bool) -> Result:
-    x, *routed, weights = problem(experts)
+    x, rows, index, share, weights = problem(experts)
     packed = kernels.PackedExperts(*weights)
     out, expected = torch.zeros_like(x), torch.zeros_like(x)
-    loop(x, *routed, weights, expected)
+    loop(x, rows, index, share, weights, expected)
     # In this order PyTorch's threads are awake for all but the first.
-    calls: dict[str, Callable[[], None]] = {
-        "parallel addmm": partial(addmm, x, *routed, weights, out, pool),
-        "addmm": partial(addmm, x, *routed, weights, out),
-        "compiled": partial(packed.add, x, *routed, out),
-        "loop": partial(loop, x, *routed, weights, out),
+    calls: dict[str, Callable[[], object]] = {
+        "parallel addmm": partial(addmm, x, rows, index, share, weights, out, pool),
+        "addmm": partial(addmm, x, rows, index, share, weights, out),
+        "compiled": partial(packed.add, x, rows, index, share, out),
+        "loop": partial(loop, x, rows, index, share, weights, out),
     }
     for name, call in calls.items():
         out.zero_()

@@ -114,7 +114,8 @@ def _dlu(
     prompts = network.prompt(known.reference[None])[2::-1]
 
     def plain() -> Tensor:
-        return network.upsampling(x[None], features.edges, prompts)
+        logits: Tensor = network.upsampling(x[None], features.edges, prompts)
+        return logits
 
     return {"dlu": local, "full upsampling (PyTorch)": plain, "full_on_kernels_ms": full}
 

@@ -99,7 +99,7 @@ def first_clicks(repeats: int) -> list[Result]:
             predictor = Predictor(model)
             start = time.perf_counter()
             predictor.set_image(image)
-            predictor.predict([Click(*at)])
+            predictor.predict([Click(at[0], at[1])])
             if number >= 0:  # the first round warms up
                 times[name].append(time.perf_counter() - start)
     medians = {name: 1e3 * statistics.median(values) for name, values in times.items()}
@@ -144,7 +144,7 @@ def click_all_over(clicks: int) -> dict[str, Any]:
             turns = range(-(corner // length), (SIDE - 1 - corner) // length + 1)
             at.append(corner + length * int(rng.integers(turns[0], turns[-1] + 1)))
         start = time.perf_counter()
-        predictor.predict([Click(*at)])
+        predictor.predict([Click(at[0], at[1])])
         times.append(time.perf_counter() - start)
         most = max(most, predictor.cache_nbytes)
     return {

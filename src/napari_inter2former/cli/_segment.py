@@ -101,7 +101,7 @@ def _run_many(arguments: argparse.Namespace) -> int:
                 clicks=str(_clicks_of(image, arguments.clicks).absolute()),
                 model=arguments.model,
                 threads=threads_of(arguments),
-                **outputs_of(image, arguments.out, arguments.format),
+                **outputs_of(image, arguments.out, arguments.format),  # type: ignore[arg-type]
             )
             for image in images
         ]

@@ -126,7 +126,7 @@ def evaluate_everything(
             except ImageError as error:
                 result.skipped.append(str(error))
                 continue
-            how = {"channel_axis": picture.channel_axis, "rgb": picture.rgb}
+            how: dict[str, Any] = {"channel_axis": picture.channel_axis, "rgb": picture.rgb}
             labels = segment_everything(picture.data, predictor, settings=settings, **how).labels
             overlaps, wrong = best_overlaps(truth, labels)
             result.images += 1

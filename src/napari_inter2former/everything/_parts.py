@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
 __all__ = ["FolderParts", "MemoryParts", "Parts"]
 
 PLAN = "plan.json"
@@ -89,7 +91,7 @@ class FolderParts:
     def put(self, part: int, masks: Sequence[Mask]) -> None:
         """Keep what a block holds."""
         bits = [np.packbits(mask.data) for mask in masks]
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "boxes": np.array([mask.box for mask in masks], np.int64).reshape(-1, 4),
             "scores": np.array([mask.score for mask in masks], np.float64),
             "zooms": np.array([mask.zoom for mask in masks], np.float64),
@@ -98,7 +100,7 @@ class FolderParts:
         path = self._path(part)
         try:
             with replacing(path) as beside, beside.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, allow_pickle=False, **arrays)
         except OSError as error:
             reason = error.strerror or error
             raise OutputError(f"{path}: the file could not be written ({reason}).") from error

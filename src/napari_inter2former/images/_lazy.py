@@ -32,6 +32,9 @@ class LazyPlane:
             int(n) for n, at in zip(array.shape, index, strict=True) if at is None
         )
         self.ndim = len(self.shape)
+        chunks = getattr(array, "chunks", None)
+        if isinstance(chunks, tuple) and len(chunks) == len(index):
+            self.chunks = tuple(n for n, at in zip(chunks, index, strict=True) if at is None)
 
     def __getitem__(self, key: Any) -> Any:
         """Read a region; one int, slice or Ellipsis per axis that stays."""

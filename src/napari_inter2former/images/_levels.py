@@ -48,6 +48,18 @@ class Level:
         """Whether reading costs no more than a copy."""
         return isinstance(self.array, np.ndarray) and not isinstance(self.array, np.memmap)
 
+    @property
+    def chunk(self) -> tuple[int, int]:
+        """Rows and columns of the pieces that it is stored in; (1, 1) if that is unknown."""
+        array = self.array
+        for name in ("chunks", "chunksize"):
+            sizes = getattr(array, name, None)
+            if isinstance(sizes, tuple) and all(isinstance(n, int) for n in sizes):
+                plane = [n for i, n in enumerate(sizes) if i != self.channel_axis]
+                if len(plane) == 2:
+                    return plane[0], plane[1]
+        return 1, 1
+
     def read(self, r0: int, r1: int, c0: int, c1: int) -> npt.NDArray[Any]:
         """Read pixels [r0, r1) x [c0, c1) of this level.
 

@@ -85,7 +85,7 @@ def _multiscales(metadata: dict[str, Any], inside: bool, name: str) -> Any:
     try:
         return version.Image.model_validate(metadata).multiscales
     except ValueError as error:
-        reasons = getattr(error, "errors", list)()
+        reasons: list[Any] = getattr(error, "errors", list)()
         words = (
             f"{'.'.join(map(str, reasons[0]['loc']))}: {reasons[0]['msg']}" if reasons else error
         )

@@ -84,9 +84,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
             raise ImageError(f"{path} holds {count} images; series {series} does not exist.")
         _check_complete(opened.tiff, path)
         chosen = opened.tiff.series[series]
-        levels = [
-            _tiff_level(opened, path, series, number) for number in range(len(chosen.levels))
-        ]
+        levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
         axes = chosen.axes.lower()
     except Exception as error:
         opened.close()
@@ -115,6 +113,7 @@ class _TiffLevel:
         self.shape = tuple(array.shape)
         self.ndim = len(self.shape)
         self.dtype = array.dtype
+        self.chunks = array.chunks
 
     def __getitem__(self, key: Any) -> Any:
         """Read a region."""

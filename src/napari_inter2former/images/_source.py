@@ -289,7 +289,9 @@ def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
         view = level.read(0, height, 0, width)  # a view: nothing is copied
         sample = _as_sample(view[::step, ::step])
         return _not_blind(Normalization.from_sample(sample), sample.dtype, view)
-    sample = np.concatenate([_as_sample(level.read(*box)) for box in _blocks(height, width)])
+    sample = np.concatenate(
+        [_as_sample(level.read(*box)) for box in _blocks(height, width, level.chunk)]
+    )
     normalization = Normalization.from_sample(sample)
     return _not_blind(normalization, sample.dtype, None)
 
@@ -317,8 +319,10 @@ def _not_blind(
     return Normalization(tuple(low), tuple(high))
 
 
-def _blocks(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
-    """Evenly spread blocks (r0, r1, c0, c1), `SAMPLE_PIXELS` together."""
+def _blocks(
+    height: int, width: int, chunk: tuple[int, int] = (1, 1)
+) -> Iterator[tuple[int, int, int, int]]:
+    """Evenly spread blocks (r0, r1, c0, c1), `SAMPLE_PIXELS` together, each in few chunks."""
     side = math.isqrt(SAMPLE_PIXELS) // SAMPLE_GRID
     h = min(height, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(width, side))))
     w = min(width, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(height, side))))
@@ -326,6 +330,8 @@ def _blocks(height: int, width: int) -> Iterator[tuple[int, int, int, int]]:
         for j in range(SAMPLE_GRID):
             r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
             c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
+            # A block that starts where a chunk does needs one chunk instead of four.
+            r0, c0 = r0 - r0 % chunk[0], c0 - c0 % chunk[1]
             yield r0, r0 + h, c0, c0 + w
 
 
