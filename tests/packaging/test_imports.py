@@ -32,8 +32,7 @@ MAY_IMPORT = {
     "predictor": BASE | {"images", "kernels", "model", "prompts", "weights"},
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
     "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
-    "annotation": BASE
-    | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
+    "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
 }
 
 

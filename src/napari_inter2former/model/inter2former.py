@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -212,11 +212,16 @@ class Inter2Former(nn.Module):
         padded = F.pad(image, padding, mode="replicate").permute(0, 2, 3, 1).contiguous()
         features = self.encode_batch(padded)
         background = self.prompt.background()
+        return self.prepared(
+            ImageFeatures(features.tokens, features.edges, (height, width), background)
+        )
+
+    @torch.inference_mode()
+    def prepared(self, features: ImageFeatures) -> ImageFeatures:
+        """Add what the compiled decoder can work out once, to features made now or saved."""
         decoder = self._packing.of(self)
         unknown = None if decoder is None else decoder.unknown(self, features.tokens[0])
-        return ImageFeatures(
-            features.tokens, features.edges, (height, width), background, decoder, unknown
-        )
+        return replace(features, decoder=decoder, unknown=unknown)
 
     @torch.inference_mode()
     def decode(self, features: ImageFeatures, reference: Tensor) -> Decoded:

@@ -205,7 +205,9 @@ class StoredFeatures:
         from napari_inter2former.model.inter2former import ImageFeatures
 
         features = self.cache.get(self._key(window), ImageFeatures)
-        return None if features is None else _on_device(features, _device(self._model))
+        if features is None:
+            return None
+        return self._model.prepared(_on_device(features, _device(self._model)))
 
     def put(self, window: str, features: Any) -> None:
         """Store the features of a window of this content."""
@@ -242,6 +244,8 @@ def _pack(features: Any, key: str) -> bytes:
     tensors: dict[str, Any] = {}
     plain: dict[str, Any] = {}
     for field in dataclasses.fields(features):
+        if not field.compare:  # follows from the others
+            continue
         value = getattr(features, field.name)
         if hasattr(value, "untyped_storage"):
             tensors[field.name] = value
@@ -312,6 +316,8 @@ def _on_device(features: Any, device: Any) -> Any:
         return features
     moved: dict[str, Any] = {}
     for field in dataclasses.fields(features):
+        if not field.compare:  # follows from the others
+            continue
         value = getattr(features, field.name)
         if hasattr(value, "untyped_storage"):
             moved[field.name] = value.to(device)
