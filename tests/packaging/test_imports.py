@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "prompts": BASE,
     "images": BASE,
     "weights": BASE | {"model"},
-    "predictor": BASE | {"images", "kernels", "model", "prompts", "weights"},
+    "predictor": BASE | {"__version__", "images", "kernels", "model", "prompts", "weights"},
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
     "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
     "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},

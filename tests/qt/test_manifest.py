@@ -38,6 +38,7 @@ def test_every_command_is_there(manifest: PluginManifest) -> None:
     used = [w.command for w in manifest.contributions.widgets]
     used += [s.command for s in manifest.contributions.sample_data]
     used += [item.command for items in manifest.contributions.menus.values() for item in items]
+    used += [w.command for w in manifest.contributions.writers or ()]
     assert set(used) == set(commands)
 
 

@@ -277,6 +277,8 @@ def _unpack(data: bytes, key: str, kind: type[Any]) -> Any:
     plain = json.loads(metadata["fields"])
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
+        if not field.compare:
+            continue
         entry = plain.get(field.name)
         if entry is None:
             values[field.name] = tensors[field.name]
