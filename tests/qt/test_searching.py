@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former import everything
+from napari_inter2former._qt._places import camera_of
 from napari_inter2former.predictor import Mask
 
 pytestmark = pytest.mark.qt
@@ -53,8 +54,9 @@ def test_objects_are_added_where_there_are_none(
 def test_the_view_is_searched(bench: Any, searches: list[Any]) -> None:
     bench.viewer.add_image(np.zeros((3000, 4000), np.uint8))
     bench.open()
-    bench.viewer.camera.center = (1500, 2000)
-    bench.viewer.camera.zoom = 4
+    camera = camera_of(bench.viewer)
+    camera.center = (1500, 2000)
+    camera.zoom = 4
     bench.qtbot.wait(50)
     bench.idle()
     bench.widget.search["view"].click()

@@ -38,7 +38,7 @@ HIGHEST_EXPONENT = 3
 START_HIGHEST_EXPONENT = 2
 START_SIDE = 512
 """A first click starts with a zoom of 4 at most, and encodes no enlarged image above this side."""
-SMALL_SIZE = 32.0
+SMALL_SIZE = 44.0
 """Objects below this size (square root of the area, input pixels) are drawn at a higher zoom."""
 LARGE_SIZE = 140.0
 LARGE_SHARE = 0.6
@@ -278,8 +278,8 @@ def _whole_image_exponent(shape: Shape, side: int) -> int:
 
 
 def _small(side: int) -> float:
-    # An eighth for small windows, so that a zoom chosen for a large object isn't undone.
-    return min(SMALL_SIZE, side / 8)
+    # A sixth for small windows, so that a zoom chosen for a large object isn't undone.
+    return min(SMALL_SIZE, side / 6)
 
 
 def _large(side: int) -> float:
