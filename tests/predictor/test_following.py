@@ -66,8 +66,8 @@ def test_corrections_never_start_a_search(choosy):
         if not len(positive):  # in a wide window the other click's disc covers it
             return type("Decoded", (), {"logits": torch.zeros(0, 0), "box": (0, 0, 0, 0)})()
         row, column = (int(v) for v in positive[0])
-        box = (row - 8, column - 8, row + 8, column + 8)
-        return type("Decoded", (), {"logits": torch.full((16, 16), 0.5), "box": box})()
+        box = (row - 12, column - 12, row + 12, column + 12)
+        return type("Decoded", (), {"logits": torch.full((24, 24), 0.5), "box": box})()
 
     predictor = Predictor(choosy)
     predictor.set_image(np.random.default_rng(0).random((4000, 4000)))

@@ -104,7 +104,7 @@ def test_one_more_click_costs_one_decoding_and_undo_none(predictor, fake, disc):
 
 
 def test_objects_share_windows_and_images_are_recognised_by_content(predictor, fake, disc):
-    first = disc((120, 120), 60, 60, 20) | disc((120, 120), 20, 20, 10)
+    first = disc((120, 120), 60, 60, 20) | disc((120, 120), 20, 20, 14)
     predictor.set_image(first)
     predictor.predict([Click(60, 60)])
     predictor.predict([Click(20, 20)])
