@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,30 +12,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def model():
-    """Return a very small model with random weights; it draws nonsense, the same every time."""
-    import torch
+    from ..networks import smallest_model
 
-    from napari_inter2former.model import PRESETS, build_model
-
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build_model(
-            replace(
-                PRESETS["tiny"],
-                name="test",
-                window=96,
-                stem_channels=(4, 4, 8, 8),
-                encoder_dim=16,
-                encoder_depth=4,
-                encoder_heads=2,
-                dim=16,
-                decoder_depth=1,
-                head_dim=8,
-                expert_hidden=16,
-                prompt_channels=(4, 8, 8),
-                upsampling_channels=(8, 4, 4),
-            )
-        )
+    return smallest_model(name="test")
 
 
 @pytest.fixture

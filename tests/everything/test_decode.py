@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
-import torch
 
 from napari_inter2former.everything import segment_everything
 from napari_inter2former.everything._decode import PIECE, decode_first_clicks, encode
-from napari_inter2former.model import PRESETS, build_model
 from napari_inter2former.model import reference_mask as rm
+
+from ..networks import smallest_model
 
 
 @pytest.fixture(scope="module", params=["hybrid", "full", "quantized"])
 def model(request):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        return build_model(
-            replace(
-                PRESETS["tiny"],
-                window=96,
-                stem_channels=(4, 4, 8, 8),
-                encoder_dim=16,
-                encoder_depth=4,
-                encoder_heads=2,
-                dim=16,
-                decoder_depth=2,
-                head_dim=8,
-                expert_hidden=16,
-                prompt_channels=(4, 8, 8),
-                upsampling_channels=(8, 4, 4),
-                attention=request.param,
-            )
-        )
+    return smallest_model(attention=request.param)
 
 
 @pytest.mark.parametrize("shape", [(300, 260), (100, 330), (40, 30)])

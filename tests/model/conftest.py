@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
-from napari_inter2former.model import PRESETS, Inter2Former, ModelConfig, build_model
+from napari_inter2former.model import Inter2Former, ModelConfig, build_model
 
-SMALLEST = replace(
-    PRESETS["tiny"],
-    name="smallest",
-    stem_channels=(4, 6, 8, 12),
-    encoder_dim=16,
-    encoder_depth=4,
-    encoder_heads=2,
-    window_tokens=4,
-    anchor=64,
-    dim=16,
-    attention_heads=2,
-    head_dim=8,
-    code_bits=4,
-    experts=4,
-    expert_hidden=32,
-    prompt_channels=(4, 8, 12),
-    upsampling_channels=(12, 8, 4),
-)
+from ..networks import SMALLEST
 
 
 def randomized(config: ModelConfig) -> Inter2Former:

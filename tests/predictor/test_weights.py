@@ -14,34 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from napari_inter2former import weights
 from napari_inter2former.errors import WeightsError
-from napari_inter2former.model import ModelConfig, build_model
 from napari_inter2former.predictor import Predictor
 from napari_inter2former.prompts import Click
 
-CONFIG = ModelConfig(
-    name="smallest",
-    window=64,
-    stem="conv",
-    stem_channels=(4, 4, 8, 8),
-    encoder_dim=16,
-    encoder_depth=4,
-    encoder_heads=2,
-    anchor=32,
-    dim=16,
-    decoder_depth=1,
-    head_dim=8,
-    experts=2,
-    expert_hidden=16,
-    prompt_channels=(4, 4, 8),
-    upsampling_channels=(8, 4, 4),
-    edges="stem",
-)
+from ..networks import SMALLEST, smallest_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return build_model(CONFIG)
+    return smallest_model()
 
 
 @pytest.fixture
@@ -71,7 +52,7 @@ def test_round_trip(model, path):
     assert metadata["training"] == {"images": ["a", "b"]}
     assert metadata["figures"] == {"iou@5": 0.9}
     assert metadata["normalization"]["percentiles"] == [1.0, 99.8]
-    assert metadata["config"] == json.loads(json.dumps(CONFIG.to_dict()))
+    assert metadata["config"] == json.loads(json.dumps(SMALLEST.to_dict()))
     assert metadata["sha256"] == loaded.weights_sha256
     assert len(metadata["sha256"]) == 64
     assert [p.name for p in path.parent.iterdir()] == ["mine.safetensors"]
@@ -185,7 +166,7 @@ def test_saving_refuses_what_it_cannot_keep(model, tmp_path, monkeypatch):
         weights.save_weights(path, model, {"author": "x"})
     with pytest.raises(WeightsError, match="JSON"):
         weights.save_weights(path, model, {"training": {1, 2}})
-    huge = build_model(CONFIG)
+    huge = smallest_model()
     with torch.no_grad():
         next(huge.parameters()).fill_(1e9)
     with pytest.raises(WeightsError, match="half"):

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from napari_inter2former.model import ModelConfig, build_model
 from napari_inter2former.predictor import Predictor
 from napari_inter2former.prompts import Click, box
 
-SMALLEST = ModelConfig(
-    name="smallest",
-    window=128,
-    stem="conv",
-    stem_channels=(4, 4, 8, 8),
-    encoder_dim=16,
-    encoder_depth=4,
-    encoder_heads=2,
-    window_tokens=4,
-    anchor=64,
-    dim=16,
-    decoder_depth=1,
-    head_dim=8,
-    experts=2,
-    expert_hidden=16,
-    prompt_channels=(4, 4, 8),
-    upsampling_channels=(8, 4, 4),
-    edges="stem",
-    prompt_skips=True,
-)
+from ..networks import smallest_model
 
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return build_model(SMALLEST)
+    return smallest_model()
 
 
 @pytest.mark.parametrize(

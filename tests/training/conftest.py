@@ -10,7 +10,7 @@ import pytest
 
 from napari_inter2former.model import PRESETS
 
-from ..model.conftest import SMALLEST
+from ..networks import SMALLEST
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from napari_inter2former.training.checkpoint import (
     save_checkpoint,
 )
 
-from ..model.conftest import SMALLEST
+from ..networks import SMALLEST
 
 
 def saved_as(path: Path, **changes: object) -> None:

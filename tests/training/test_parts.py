@@ -34,7 +34,7 @@ from napari_inter2former.training.losses import mask_loss, pool_targets
 from napari_inter2former.training.pool import dataset_weights, make_dataset, read_pool
 from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop
 
-from ..model.conftest import SMALLEST
+from ..networks import SMALLEST
 from .conftest import draw_pair
 
 

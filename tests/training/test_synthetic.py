@@ -69,6 +69,14 @@ def test_superpixels_follow_the_image() -> None:
     assert (draw_superpixels(np.zeros((40, 50, 3), np.uint8), np.random.default_rng(0)) == 1).all()
 
 
+def test_every_pixel_of_a_noisy_image_has_a_superpixel() -> None:
+    """Where watershed lines meet at a corner no neighbour has a region."""
+    for seed, side in ((29, 16), (444, 16), (13, 24), (167, 24), (27, 48)):
+        rng = np.random.default_rng(seed)
+        image = rng.integers(0, 256, (side, side, 3), np.uint8)
+        assert draw_superpixels(image, rng).min() >= 1
+
+
 def drawn() -> tuple[np.ndarray, np.ndarray]:
     """Return an image and labels: two squares that touch, and one by itself."""
     labels = np.zeros((96, 96), np.int32)

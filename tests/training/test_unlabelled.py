@@ -14,7 +14,7 @@ from napari_inter2former.training import distill, pretrain, train
 from napari_inter2former.training.unlabelled import Images, crop, crops, find_images
 from napari_inter2former.weights import load_model, read_metadata
 
-from ..model.conftest import SMALLEST
+from ..networks import SMALLEST
 
 QUICK = ["--minutes", "0.02", "--side", "64", "--crops", "2", "--device", "cpu"]
 

@@ -43,5 +43,8 @@ def draw_superpixels(image: NDArray[np.uint8], rng: np.random.Generator) -> NDAr
     if not labels.any():
         return np.ones((height, width), np.int32)
     cv2.watershed(np.ascontiguousarray(image), labels)
-    # Watershed lines (-1) go to a neighbour.
-    return np.asarray(cv2.dilate(labels.astype(np.float32), kernel), np.int32)
+    # Watershed lines (-1) go to a neighbour, or to its neighbour where lines meet at a corner.
+    filled = cv2.dilate(labels.astype(np.float32), kernel)
+    while filled.min() < 1:
+        filled = cv2.dilate(filled, kernel)
+    return filled.astype(np.int32)
