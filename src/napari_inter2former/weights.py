@@ -311,16 +311,17 @@ def _header(path: Path) -> dict[str, Any]:
             header = file.read(length) if length <= min(size, _LARGEST_HEADER) else b""
     except OSError as error:
         raise WeightsError(f"{path} can't be opened: {error.strerror}.") from error
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        raise WeightsError(
-            f"{path} is a pickle (a PyTorch checkpoint), which can run any code when it is loaded, "
-            f"so it isn't. Use the {SUFFIX} file of a napari-inter2former model."
-        )
     try:
         parsed = json.loads(header)
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
+        # Only now: a good file may begin with the same byte as a pickle.
+        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+            raise WeightsError(
+                f"{path} is a pickle (a PyTorch checkpoint), which can run any code when it is "
+                f"loaded, so it isn't. Use the {SUFFIX} file of a napari-inter2former model."
+            )
         raise WeightsError(
             f"{path} is no {SUFFIX} file, or its start is damaged or cut off. Copy or download it "
             "again."

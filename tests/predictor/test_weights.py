@@ -124,6 +124,16 @@ def test_foreign_files(tmp_path):
         weights.load_model(tmp_path / "text.safetensors")
 
 
+def test_a_header_that_begins_like_a_pickle(model, path):
+    whole = path.read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    blanks = (0x80 - length) % 256
+    header = struct.pack("<Q", length + blanks) + whole[8 : 8 + length] + b" " * blanks
+    path.write_bytes(header + whole[8 + length :])
+    assert path.read_bytes()[:1] == b"\x80"
+    assert weights.load_model(path).config == model.config
+
+
 def test_altered_files(path):
     whole = bytearray(path.read_bytes())
     whole[-3] ^= 1
