@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_inter2former._cache import BoundedCache
 from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
 from napari_inter2former.images import as_image_source
-from napari_inter2former.predictor._cache import BoundedCache
 
 MIN_AREA = 24
 """Objects with fewer pixels are not trained on."""

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_inter2former._cache import BoundedCache
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation import DatasetError, read_picture
 from napari_inter2former.evaluation.layouts.names import (
@@ -28,7 +29,6 @@ from napari_inter2former.evaluation.layouts.names import (
 )
 from napari_inter2former.images import as_image_source
 from napari_inter2former.model import Inter2Former
-from napari_inter2former.predictor._cache import BoundedCache
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.loop import mean
 from napari_inter2former.training.synthetic import draw_scene
@@ -145,7 +145,7 @@ def learn(
     loss_of: Callable[[Tensor], Tensor],
     options: argparse.Namespace,
     metadata: dict[str, object],
-) -> tuple[float, float]:
+) -> None:
     """Minimise a loss on crops of unlabelled images, and write the model.
 
     Parameters
@@ -160,11 +160,6 @@ def learn(
         See `add_options`.
     metadata : dict
         What the weights file says about the training.
-
-    Returns
-    -------
-    first, last : float
-        Mean loss of the first and the last steps, 20 at most.
     """
     if options.side % 32:
         raise DatasetError(f"--side must be a multiple of 32, not {options.side}.")
@@ -193,4 +188,7 @@ def learn(
             save_weights(options.out, model, {"training": metadata | {"steps": len(losses)}})
             saved = time.monotonic()
     save_weights(options.out, model, {"training": metadata | {"steps": len(losses)}})
-    return mean(losses[:20]), mean(recent)
+    print(
+        f"loss {mean(losses[:20]):.4f} -> {mean(recent):.4f}; "
+        f"go on with train.py --start {options.out}"
+    )

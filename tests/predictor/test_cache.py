@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_inter2former.predictor._cache import BoundedCache
+from napari_inter2former._cache import BoundedCache
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 60))), st.integers(0, 100))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former.errors import ImageError, PromptError
-from napari_inter2former.images import Normalization
+from napari_inter2former.images import Normalization, as_image_source
 from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor._drawing import Drawing, to_mask
 from napari_inter2former.predictor._inputs import in_window
@@ -117,6 +117,28 @@ def test_objects_share_windows_and_images_are_recognised_by_content(predictor, f
     first[:] = False
     predictor.set_image(first)
     assert predictor.predict([Click(60, 60)]).area == 0
+
+
+def test_changed_pixels_are_seen_when_the_image_is_set_again(predictor, disc):
+    class Chunked:
+        chunks = (64, 64)
+
+        def __init__(self, pixels):
+            self.pixels, self.shape, self.dtype = pixels, pixels.shape, pixels.dtype
+
+        def __getitem__(self, key):
+            return self.pixels[key].copy()
+
+    shape = (200, 200)
+    array = Chunked((disc(shape, 100, 100, 20) * 200).astype(np.uint8))
+    source = as_image_source(array)
+    for image in (array, source):
+        predictor.set_image(image)
+        before = predictor.predict([Click(100, 100)]).area
+        array.pixels[:] = disc(shape, 100, 100, 30) * 200
+        predictor.set_image(image)
+        assert predictor.predict([Click(100, 100)]).area > 1.5 * before
+        array.pixels[:] = disc(shape, 100, 100, 20) * 200
 
 
 def test_prefetch_makes_the_click_ready(predictor, fake):

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
+from napari_inter2former._cache import BoundedCache
 from napari_inter2former.evaluation.datasets import DatasetError, find_pairs
-from napari_inter2former.predictor._cache import BoundedCache
 from napari_inter2former.training import pool as module
 from napari_inter2former.training.pool import make_dataset, read_pool
 

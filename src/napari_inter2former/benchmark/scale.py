@@ -192,10 +192,11 @@ def endless_zarr(side: int) -> Any:
             if parts[0] != "c":
                 return await super().get(key, prototype, byte_range)
             row, column = (int(part) * CHUNK for part in parts[1:])
-            chunk = np.zeros((CHUNK, CHUNK), dtype="<u2")
-            part = pixels[row : row + CHUNK, column : column + CHUNK]
-            chunk[: part.shape[0], : part.shape[1]] = part
-            return prototype.buffer.from_bytes(chunk.tobytes())
+            chunk = pixels[row : row + CHUNK, column : column + CHUNK].astype("<u2", copy=False)
+            rest = CHUNK - chunk.shape[0], CHUNK - chunk.shape[1]
+            if any(rest):
+                chunk = np.pad(chunk, ((0, rest[0]), (0, rest[1])))
+            return prototype.buffer.from_array_like(chunk.reshape(-1).view(np.uint8))
 
     return zarr.create_array(
         store=Generated(MemoryStore()),

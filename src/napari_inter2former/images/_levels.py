@@ -60,6 +60,12 @@ class Level:
                     return plane[0], plane[1]
         return 1, 1
 
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel as `read` gives it."""
+        channels = self.channels if self.used is None else len(self.used)
+        return int(np.dtype(self.array.dtype).itemsize) * channels
+
     def read(self, r0: int, r1: int, c0: int, c1: int) -> npt.NDArray[Any]:
         """Read pixels [r0, r1) x [c0, c1) of this level.
 

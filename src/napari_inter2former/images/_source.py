@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_inter2former.errors import ImageError
+from napari_inter2former.images._cached import ChunkCache
 from napari_inter2former.images._channels import (
     Channels,
     Rendering,
@@ -44,7 +45,8 @@ class ImageSource:
     """One image plane of any size, read region by region at power-of-two zooms.
 
     Made by `as_image_source`. Nothing is read before it is asked for, apart from the sample for
-    the normalisation, and no copy of the whole image is made.
+    the normalisation, and no copy of the whole image is made. Decoded chunks of images on disk are
+    kept, up to a bound in bytes.
 
     Attributes
     ----------
@@ -71,6 +73,7 @@ class ImageSource:
         if channels is not None:
             levels = tuple(replace(level, used=used) for level in levels)
         self._levels = levels
+        self._chunks = ChunkCache()
         self._unsaid = True
         if normalization is None:
             limits = estimate_normalization(levels)
@@ -87,6 +90,10 @@ class ImageSource:
     def normalization(self) -> Normalization:
         """The limits in use, of every stored channel; (0, 0) for ignored ones."""
         return self.rendering.normalization
+
+    def forget_pixels(self) -> None:
+        """Read everything anew from now on: the image's pixels may have changed."""
+        self._chunks.clear()
 
     def lowest_exponent(self, side: int) -> int:
         """Smallest zoom at which a window can still be read in about a second.
@@ -166,7 +173,7 @@ class ImageSource:
 
     def _scaled(self, level: Level, r0: int, r1: int, c0: int, c1: int) -> Floats:
         """Read a region of a level and map its limits to 0 and 1."""
-        pixels = level.read(r0, r1, c0, c1)
+        pixels = self._chunks.read(level, r0, r1, c0, c1)
         if self._unsaid:
             self._unsaid = not say_missing_chunks(level.array, pixels)
         return self._limits.scale(pixels)

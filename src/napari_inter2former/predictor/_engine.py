@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from napari_inter2former._cache import BoundedCache
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.predictor._cache import BoundedCache
 from napari_inter2former.predictor._drawing import Drawing, keep_parts
 from napari_inter2former.prompts import Prompt, flatten
 

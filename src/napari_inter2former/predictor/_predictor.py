@@ -6,10 +6,10 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from napari_inter2former._cache import BoundedCache
 from napari_inter2former.errors import ImageError, PromptError
 from napari_inter2former.images import as_image_source
 from napari_inter2former.predictor import _windows as geometry
-from napari_inter2former.predictor._cache import BoundedCache
 from napari_inter2former.predictor._disk_cache import DiskCache, StoredFeatures
 from napari_inter2former.predictor._following import Follower, State
 from napari_inter2former.predictor._inputs import (
@@ -162,6 +162,7 @@ class Predictor:
             If the image can't be used; the image before stays set.
         """
         source = as_image_source(image, channel_axis, rgb, normalization, channels)
+        source.forget_pixels()
         with self._lock:
             self._follower = Follower(source, self._side, self._engine, self._stored)
             self._memo.clear()
