@@ -1,4 +1,4 @@
-// Python's view of click.hpp; see module.cpp.
+// Python's view of a click's path through the decoder; see module.cpp.
 #include "click_bindings.hpp"
 
 #include <pybind11/numpy.h>
@@ -10,8 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "click.hpp"
+#include "arrays.hpp"
+#include "hybrid_attention.hpp"
 #include "isa.hpp"
+#include "linear.hpp"
+#include "prompt_field.hpp"
+#include "reference_mask.hpp"
+#include "upsampling.hpp"
 
 namespace py = pybind11;
 using namespace inter2former;
@@ -23,45 +28,12 @@ using Shape = std::vector<py::ssize_t>;
 const ClickKernel& kernel_named(const std::string& name) {
     if (name == "portable") return *portable_click_kernel();
     if (name == "avx2" && processor_has_avx2()) return *avx2_click_kernel();
-    // What only the experts have an own version for uses the widest one that there is here.
-    if (name != "avx2" && processor_has_avx512()) return *avx512_click_kernel();
+    if (name == "avx512" && processor_has_avx512()) return *avx512_click_kernel();
     throw py::value_error("instruction set '" + name + "' is not available here");
-}
-
-// A float32 or other array whose rows may lie apart, but whose other axes are contiguous.
-template <class T>
-T* rows_of(const py::array& array, const char* name, const Shape& shape, int64_t* stride) {
-    bool fits = py::isinstance<py::array_t<T>>(array) &&
-                array.ndim() == static_cast<py::ssize_t>(shape.size());
-    py::ssize_t step = sizeof(T);
-    for (py::ssize_t axis = array.ndim() - 1; fits && axis >= 0; --axis) {
-        fits = array.shape(axis) == shape[static_cast<size_t>(axis)] &&
-               ((stride && axis == 0) || array.shape(axis) < 2 || array.strides(axis) == step);
-        step *= array.shape(axis);
-    }
-    if (!fits) {
-        std::string wanted;
-        for (py::ssize_t n : shape) wanted += (wanted.empty() ? "(" : ", ") + std::to_string(n);
-        throw py::value_error(std::string(name) + " must be a contiguous array of " +
-                              std::string(py::str(py::dtype::of<T>())) + " with shape " + wanted +
-                              ")");
-    }
-    if (stride) *stride = array.strides(0) / static_cast<py::ssize_t>(sizeof(T));
-    return const_cast<T*>(static_cast<const T*>(array.data()));
-}
-
-template <class T>
-T* data(const py::array& array, const char* name, const Shape& shape) {
-    return rows_of<T>(array, name, shape, nullptr);
 }
 
 py::ssize_t size(const py::array& array, py::ssize_t axis) {
     return axis < array.ndim() ? array.shape(axis) : -1;
-}
-
-int checked(int threads) {
-    if (threads < 1) throw py::value_error("threads must be at least 1");
-    return std::min(threads, 256);
 }
 
 std::unique_ptr<HybridAttention> make_attention(const py::array& project, const py::array& base,
@@ -88,7 +60,7 @@ void attend(const HybridAttention& attention, const py::array& qkv, const py::ar
     float* logs = log_sums.is_none()
                       ? nullptr
                       : data<float>(py::cast<py::array>(log_sums), "log_sums", {tokens, heads});
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     attention.run(x, e, c, s, tokens, y, logs, threads);
 }
@@ -150,7 +122,7 @@ std::unique_ptr<PromptField> make_field(const PackedPrompt& packed, const py::ar
     if (height < 1 || width < 1 || height % 16 || width % 16) {
         throw py::value_error("the sides of the reference mask must be multiples of 16");
     }
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     for (py::ssize_t i = 0; i < height * width; ++i) {
         if (labels[i] > 4) throw std::invalid_argument("labels of a reference mask are 0 to 4");
@@ -163,7 +135,7 @@ void add_to(const PromptField& field, const py::array& x, py::array& out, int th
                       static_cast<py::ssize_t>(field.packed().constants[3].size()) / 5};
     const float* from = data<float>(x, "x", shape);
     float* to = data<float>(out, "out", shape);
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     field.add_to(from, to, threads);
 }
@@ -173,7 +145,7 @@ void make_terms(PromptField& field, int64_t top, int64_t left, int64_t bottom, i
     if (top < 0 || left < 0 || bottom > field.rows() || right > field.columns()) {
         throw py::value_error("the box reaches beyond the tokens");
     }
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     field.make_terms(top, left, bottom, right, threads);
 }
@@ -197,7 +169,7 @@ void run_linear(const PackedLinear& linear, const py::array& x, py::array& out, 
     const py::ssize_t count = size(x, 0);
     const float* from = data<float>(x, "x", {count, linear.inputs()});
     float* to = data<float>(out, "out", {count, linear.outputs()});
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     linear.run(from, count, residual ? to : nullptr, to, threads);
 }
@@ -236,7 +208,7 @@ void upsample(const PackedStep& step, const py::array& x, const py::array& edge,
         rows.terms = field->terms(static_cast<size_t>(level));
         rows.slots = field->term_slots().data(), rows.slots_stride = field->columns();
     }
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     step.run(rows, threads);
 }
@@ -250,7 +222,7 @@ void update(py::array& reference, const py::array& logits, int64_t top, int64_t 
     if (top < 0 || left < 0 || top + h > height || left + w > width) {
         throw py::value_error("the logits reach beyond the reference mask");
     }
-    threads = checked(threads);
+    threads = usable_threads(threads);
     py::gil_scoped_release release;
     update_reference(labels, height, width, predicted, stride, top, left, top + h, left + w, threads);
 }

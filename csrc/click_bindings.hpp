@@ -1,4 +1,4 @@
-// Adds the kernels of a click's path (click.hpp) to the module.
+// Adds the kernels of a click's path to the module.
 #pragma once
 
 #include <pybind11/pybind11.h>

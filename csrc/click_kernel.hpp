@@ -40,7 +40,7 @@ struct Rows {
     int64_t dim;
 };
 
-// One step of upsampling for some rows of its input; see Upsampling in click.hpp.
+// One step of upsampling for some rows of its input; see PackedStep in upsampling.hpp.
 struct StepRows {
     const float* x;  // input (height, width, channels), rows `x_stride` floats apart
     int64_t x_stride, height, width, channels;

@@ -14,21 +14,7 @@ namespace {
 
 constexpr int64_t line = 16;  // floats in a cache line
 
-int64_t whole_lines(int64_t floats) { return (floats + line - 1) / line * line; }
-
-float* first_line(float* pointer) {
-    const auto address = reinterpret_cast<uintptr_t>(pointer);
-    const uintptr_t bytes = line * sizeof(float);
-    return reinterpret_cast<float*>((address + bytes - 1) / bytes * bytes);
-}
-
-// Packs `count` rows of `length` floats as lanes 0 to count - 1 of a panel with `lanes` lanes: the
-// element k of row r goes to panel[k * lanes + r].
-void pack_rows(const float* rows, int64_t count, int64_t length, float* panel, int64_t lanes) {
-    for (int64_t row = 0; row < count; ++row) {
-        for (int64_t k = 0; k < length; ++k) panel[k * lanes + row] = rows[row * length + k];
-    }
-}
+int64_t whole_lines(int64_t floats) { return whole(floats, line); }
 
 // A block of work: `count` tokens of the sorted order, from `first` on, and their expert.
 struct Share {
@@ -37,29 +23,10 @@ struct Share {
 
 }  // namespace
 
-AlignedFloats::AlignedFloats(int64_t floats)
-    : storage_(new float[static_cast<size_t>(floats + line)]()),
-      first_(first_line(storage_.get())) {}
-
-float* scratch(int64_t floats) {
-    thread_local std::vector<float> memory;
-    const auto needed = static_cast<size_t>(floats + line);
-    if (memory.size() < needed) memory.resize(needed);
-    return first_line(memory.data());
-}
-
 int64_t block_rows(const ExpertsKernel& kernel, int64_t tokens, int threads) {
     const int64_t share = tokens / (4 * static_cast<int64_t>(threads));
     return kernel.tile_rows *
            std::min<int64_t>(8, std::max<int64_t>(1, share / kernel.tile_rows));
-}
-
-void pack_panels(const float* rows, int64_t count, int64_t length, int64_t padded_length,
-                 float* panels, int64_t lanes) {
-    for (int64_t row = 0; row < count; row += lanes) {
-        pack_rows(rows + row * length, std::min(lanes, count - row), length,
-                  panels + row * padded_length, lanes);
-    }
 }
 
 PackedExperts::PackedExperts(const ExpertsKernel& kernel, int64_t experts, int64_t width,
@@ -77,7 +44,7 @@ PackedExperts::PackedExperts(const ExpertsKernel& kernel, int64_t experts, int64
     const int64_t inputs = kernel.padded(width);
     const int64_t lanes = kernel.vector_width;
     for (int64_t e = 0; e < experts; ++e) {
-        float* packed = weights_.get() + e * expert_floats_;
+        float* packed = weights_.data() + e * expert_floats_;
         const float* gate = gate_up + e * 2 * hidden * width;
         const float* up = gate + hidden * width;
         for (int64_t row = 0; row < hidden; row += lanes) {
@@ -97,7 +64,7 @@ PackedExperts::PackedExperts(const ExpertsKernel& kernel, int64_t experts, int64
 }
 
 ExpertWeights PackedExperts::expert(int64_t number) const {
-    const float* gate_up = weights_.get() + number * expert_floats_;
+    const float* gate_up = weights_.data() + number * expert_floats_;
     const float* norm_weight = gate_up + gate_up_floats_;
     const float* norm_bias = norm_weight + norm_floats_;
     return {gate_up, norm_weight, norm_bias, norm_bias + norm_floats_, width_, hidden_};

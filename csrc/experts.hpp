@@ -2,22 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "experts_kernel.hpp"
+#include "packing.hpp"
 
 namespace inter2former {
-
-// Memory for `floats` zeros.
-class AlignedFloats {
-public:
-    explicit AlignedFloats(int64_t floats);
-    float* get() const { return first_; }
-
-private:
-    std::unique_ptr<float[]> storage_;
-    float* first_;  // of the first cache line
-};
 
 // The weights of all experts of one layer, packed once for one instruction set. Immutable, so any
 // number of threads may use it at the same time.
@@ -50,23 +39,14 @@ public:
 private:
     void run_sorted(Block all, const int64_t* index, int threads) const;
 
-
     const ExpertsKernel& kernel_;
     int64_t experts_, width_, hidden_;
     int64_t gate_up_floats_, norm_floats_, down_floats_, expert_floats_;
-    AlignedFloats weights_;
+    Floats weights_;
 };
 
 // Rows of work for a thread at a time: tall blocks read the weights less often, but there must be
 // enough of them to occupy every thread. (Results do not depend on it.)
 int64_t block_rows(const ExpertsKernel& kernel, int64_t tokens, int threads);
-
-// Working memory of the calling thread, kept from call to call; it begins with a cache line.
-float* scratch(int64_t floats);
-
-// Packs rows of `length` floats, `count` of them, into panels of `lanes` rows: element k of row r goes
-// to panel[k * lanes + r] of the panel that has it.
-void pack_panels(const float* rows, int64_t count, int64_t length, int64_t padded_length,
-                 float* panels, int64_t lanes);
 
 }  // namespace inter2former

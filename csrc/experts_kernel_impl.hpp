@@ -1,17 +1,15 @@
-// The expert computation, written once over a vector type. Included by one file per instruction set.
-//
-// Everything lies in an unnamed namespace and nothing from the standard library is instantiated, so
-// that no function compiled for AVX-512 can be picked by the linker for the other instruction sets.
+// The expert computation, written once over a vector type; see tile_multiply.hpp.
 //
 // A row's arithmetic is the same whatever rows share its tile: results depend neither on the
 // neighbours of a token nor on how the tokens were divided over threads.
 #pragma once
 
-#include <math.h>  // sqrtf, expf: those of namespace std would be inline functions, see above
+#include <math.h>
 
 #include <cstdint>
 
 #include "experts_kernel.hpp"
+#include "tile_multiply.hpp"
 
 namespace {
 
@@ -20,68 +18,12 @@ using inter2former::ExpertWeights;
 using inter2former::Router;
 using inter2former::Routing;
 
-// exp(x) to about 2 units in the last place: 2^n times a polynomial in the remainder (Cephes' expf).
-// Clamped to the range of normal floats, so the quotient of `silu_times` stays finite.
-template <class V>
-inline V exponential(V x) {
-    const V shift = V::broadcast(12582912.0f + 127.0f);  // 1.5 * 2^23: adding it rounds to integers
-    x = V::maximum(V::broadcast(-87.0f), V::minimum(V::broadcast(87.0f), x));
-    const V shifted = V::multiply_add(x, V::broadcast(1.44269504088896341f), shift);
-    const V n = shifted - shift;
-    V r = V::multiply_add(n, V::broadcast(-0.693359375f), x);
-    r = V::multiply_add(n, V::broadcast(2.12194440e-4f), r);
-    V p = V::broadcast(1.9875691500e-4f);
-    p = V::multiply_add(p, r, V::broadcast(1.3981999507e-3f));
-    p = V::multiply_add(p, r, V::broadcast(8.3334519073e-3f));
-    p = V::multiply_add(p, r, V::broadcast(4.1665795894e-2f));
-    p = V::multiply_add(p, r, V::broadcast(1.6666665459e-1f));
-    p = V::multiply_add(p, r, V::broadcast(5.0000001201e-1f));
-    p = V::multiply_add(p, r * r, r) + V::broadcast(1.0f);
-    return p * V::bits_to_exponent(shifted);
-}
-
 template <class V>
 inline V sigmoid(V x) {
-    const V one = V::broadcast(1.0f);
-    return one / (one + exponential(V::broadcast(0.0f) - x));
-}
-
-// SwiGLU: silu(gate) * up.
-template <class V>
-inline V silu_times(V gate, V up) {
-    const V one = V::broadcast(1.0f);
-    return gate * up / (one + exponential(V::broadcast(0.0f) - gate));
-}
-
-// Features of the tokens of one tile, W features of every row after another: element (row, k) is at
-// (k / W) * tile stride + row * W + k % W. The multiply loop then needs one pointer for all rows.
-template <class V>
-struct Tile {
-    static constexpr int64_t stride = V::rows * V::width;
-    static int64_t floats(int64_t features) {
-        return (features + V::width - 1) / V::width * stride;
-    }
-};
-
-// sums[row][0..1] = rows of a tile times one panel of packed weights. (No prefetching here: the
-// processors do it by themselves, and its instructions cost a third of the speed.)
-template <class V, int rows>
-inline void multiply(const float* tile, const float* panel, int64_t vectors, V (&sums)[rows][2]) {
-    constexpr int width = V::width;
-    for (int row = 0; row < rows; ++row) sums[row][0] = sums[row][1] = V::broadcast(0.0f);
-    for (int64_t v = 0; v < vectors; ++v) {
-        for (int k = 0; k < width; ++k) {
-            const V left = V::load(panel);
-            const V right = V::load(panel + width);
-            for (int row = 0; row < rows; ++row) {
-                const V x = V::broadcast(tile[row * width + k]);
-                sums[row][0] = V::multiply_add(x, left, sums[row][0]);
-                sums[row][1] = V::multiply_add(x, right, sums[row][1]);
-            }
-            panel += 2 * width;
-        }
-        tile += Tile<V>::stride;
-    }
+    const V zero = V::broadcast(0.0f), exponent = V::broadcast(1.44269504088896341f);
+    const V positive = V::maximum(zero, x), negative = V::minimum(zero, x);
+    return power_of_two<V>(negative * exponent) /
+           (V::broadcast(1.0f) + power_of_two<V>((negative - positive) * exponent));
 }
 
 // What is computed from one tile and one panel of weights, for a number of rows known when compiling.
@@ -97,9 +39,10 @@ struct HiddenPanel {
     template <int rows>
     void run() const {
         V sums[rows][2];
-        multiply<V, rows>(tile, panel, vectors, sums);
+        clear<V, rows>(sums);
+        multiply_onto<V, rows>(tile, panel, vectors, sums);
         for (int row = 0; row < rows; ++row) {
-            silu_times(sums[row][0], sums[row][1]).store(to + row * V::width);
+            (silu<V>(sums[row][0]) * sums[row][1]).store(to + row * V::width);  // SwiGLU
         }
     }
 };
@@ -116,7 +59,8 @@ struct ScorePanel {
     template <int rows>
     void run() const {
         V sums[rows][2];
-        multiply<V, rows>(tile, panel, vectors, sums);
+        clear<V, rows>(sums);
+        multiply_onto<V, rows>(tile, panel, vectors, sums);
         for (int row = 0; row < rows; ++row) {
             sigmoid(sums[row][0]).store(to + row * stride);
             sigmoid(sums[row][1]).store(to + row * stride + V::width);
@@ -141,7 +85,8 @@ struct OutputPanel {
     void run() const {
         constexpr int width = V::width;
         V sums[rows][2];
-        multiply<V, rows>(tile, panel, vectors, sums);
+        clear<V, rows>(sums);
+        multiply_onto<V, rows>(tile, panel, vectors, sums);
         for (int row = 0; row < rows; ++row) {
             const V factor = V::broadcast(scale == nullptr ? 1.0f : scale[row]);
             const int64_t at = tokens[row] * stride;
@@ -178,55 +123,6 @@ inline void run_panel(const Panel& panel, int64_t wanted) {
     panel.template run<rows>();
 }
 
-template <class V>
-inline float sum_lanes(V v) {
-    float lanes[V::width];
-    v.store(lanes);
-    float sum = 0.0f;
-    for (float lane : lanes) sum += lane;
-    return sum;
-}
-
-// LayerNorm (eps 1e-5) over the hidden features of one row of a tile, in place.
-template <class V>
-void normalise_row(float* row, int64_t hidden, const float* weight, const float* bias) {
-    constexpr int width = V::width;
-    const int64_t vectors = (hidden + width - 1) / width;
-    V total = V::broadcast(0.0f);
-    for (int64_t v = 0; v < vectors; ++v) total = total + V::load(row + v * Tile<V>::stride);
-    const V mean = V::broadcast(sum_lanes(total) / static_cast<float>(hidden));
-
-    // Padding lanes must not count as deviations from the mean.
-    float last[width];
-    for (int lane = 0; lane < width; ++lane) {
-        last[lane] = (vectors - 1) * width + lane < hidden ? 1.0f : 0.0f;
-    }
-    total = V::broadcast(0.0f);
-    for (int64_t v = 0; v < vectors; ++v) {
-        V deviation = V::load(row + v * Tile<V>::stride) - mean;
-        if (v == vectors - 1) deviation = deviation * V::load(last);
-        total = V::multiply_add(deviation, deviation, total);
-    }
-    const float variance = sum_lanes(total) / static_cast<float>(hidden);
-    const V scale = V::broadcast(1.0f / sqrtf(variance + 1e-5f));
-    for (int64_t v = 0; v < vectors; ++v) {
-        float* at = row + v * Tile<V>::stride;
-        const V normal = (V::load(at) - mean) * scale;
-        V::multiply_add(normal, V::load(weight + v * width), V::load(bias + v * width)).store(at);
-    }
-}
-
-// Copies one token's features into row `row` of a tile, zeros behind the last.
-template <class V>
-void gather_row(const float* from, int64_t features, float* tile, int64_t row) {
-    constexpr int width = V::width;
-    float* to = tile + row * width;
-    int64_t k = 0;
-    for (; k + width <= features; k += width, to += Tile<V>::stride) V::load(from + k).store(to);
-    if (k == features) return;
-    for (int lane = 0; lane < width; ++lane) to[lane] = k + lane < features ? from[k + lane] : 0.0f;
-}
-
 // How the tokens of a block are divided into tiles, and where those lie in the scratch memory.
 template <class V>
 struct Tiles {
@@ -243,14 +139,14 @@ struct Tiles {
           input_vectors((weights.width + V::width - 1) / V::width),
           hidden_vectors((weights.hidden + V::width - 1) / V::width),
           inputs(scratch),
-          hiddens(inputs + count * input_vectors * Tile<V>::stride),
-          rest(hiddens + count * hidden_vectors * Tile<V>::stride) {}
+          hiddens(inputs + count * input_vectors * tile_stride<V>),
+          rest(hiddens + count * hidden_vectors * tile_stride<V>) {}
 
     // Tiles of nearly equal height: 13 tokens become 5 + 4 + 4, not 6 + 6 + 1.
     int64_t first(int64_t tile) const { return tile * tokens / count; }
     int64_t rows(int64_t tile) const { return first(tile + 1) - first(tile); }
-    float* input(int64_t tile) const { return inputs + tile * input_vectors * Tile<V>::stride; }
-    float* hidden(int64_t tile) const { return hiddens + tile * hidden_vectors * Tile<V>::stride; }
+    float* input(int64_t tile) const { return inputs + tile * input_vectors * tile_stride<V>; }
+    float* hidden(int64_t tile) const { return hiddens + tile * hidden_vectors * tile_stride<V>; }
 };
 
 template <class V>
@@ -258,9 +154,10 @@ void gather(const Tiles<V>& tiles, const Block& block, int64_t features) {
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
         for (int64_t row = 0; row < tiles.rows(tile); ++row) {
             const int64_t token = block.tokens[tiles.first(tile) + row];
-            gather_row<V>(block.x + token * features, features, tiles.input(tile), row);
+            float* to = tiles.input(tile) + row * V::width;
+            load_row<V>(block.x + token * features, features, to, tile_stride<V>);
             if (block.norm != nullptr) {
-                normalise_row<V>(tiles.input(tile) + row * V::width, features, block.norm->weight,
+                normalise_row<V>(to, features, tile_stride<V>, block.norm->weight,
                                  block.norm->bias);
             }
         }
@@ -291,14 +188,14 @@ void apply(const Tiles<V>& tiles, const ExpertWeights& weights, const Block& blo
                 prefetch(block.y + block.tokens[i] * weights.width, panel * part, part);
             }
             const HiddenPanel<V> work{tiles.input(tile), packed, tiles.input_vectors,
-                                      tiles.hidden(tile) + panel * Tile<V>::stride};
+                                      tiles.hidden(tile) + panel * tile_stride<V>};
             run_panel<V>(work, tiles.rows(tile));
         }
     }
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
         for (int64_t row = 0; row < tiles.rows(tile); ++row) {
-            normalise_row<V>(tiles.hidden(tile) + row * width, weights.hidden, weights.norm_weight,
-                             weights.norm_bias);
+            normalise_row<V>(tiles.hidden(tile) + row * width, weights.hidden, tile_stride<V>,
+                             weights.norm_weight, weights.norm_bias);
         }
     }
     for (int64_t column = 0; column < weights.width; column += 2 * width) {

@@ -12,18 +12,15 @@ namespace inter2former {
 PackedHybridExperts::PackedHybridExperts(PackedExperts experts, const float* norm_weight,
                                          const float* norm_bias, const float* centroids,
                                          const float* bias)
-    : experts_(std::move(experts)),
-      norm_weight_(experts_.kernel().padded(experts_.width())),
-      norm_bias_(experts_.kernel().padded(experts_.width())),
-      centroids_(experts_.kernel().padded_output(experts_.experts()) *
-                 experts_.kernel().padded(experts_.width())),
-      bias_(experts_.experts() - 1) {
+    : experts_(std::move(experts)) {
     const ExpertsKernel& kernel = experts_.kernel();
-    const int64_t width = experts_.width();
-    std::copy_n(norm_weight, width, norm_weight_.get());
-    std::copy_n(norm_bias, width, norm_bias_.get());
-    std::copy_n(bias, experts_.experts() - 1, bias_.get());
-    pack_panels(centroids, experts_.experts(), width, kernel.padded(width), centroids_.get(),
+    const int64_t width = experts_.width(), number = experts_.experts();
+    const int64_t padded = kernel.padded(width);
+    norm_weight_ = padded_copy(norm_weight, width, padded);
+    norm_bias_ = padded_copy(norm_bias, width, padded);
+    bias_.assign(bias, bias + number - 1);
+    centroids_.resize(unsigned_size(kernel.padded_output(number) * padded));
+    pack_panels(centroids, number, width, padded, centroids_.data(),
                 2 * static_cast<int64_t>(kernel.vector_width));
 }
 
@@ -43,8 +40,8 @@ void PackedHybridExperts::run(const float* x, const bool* edge, int64_t tokens, 
     const ExpertsKernel& kernel = experts_.kernel();
     const int64_t routed = experts_.experts() - 1;
     const ExpertWeights shared = experts_.expert(routed);
-    const InputNorm norm{norm_weight_.get(), norm_bias_.get()};
-    const Router router{centroids_.get(), bias_.get(), routed};
+    const InputNorm norm{norm_weight_.data(), norm_bias_.data()};
+    const Router router{centroids_.data(), bias_.data(), routed};
     const Routing routing{edge, index.data(), share.data()};
     const Block whole{x, &norm, all.data(), tokens, nullptr, residual ? x : nullptr, y};
     const int64_t rows = block_rows(kernel, tokens, threads);

@@ -25,7 +25,7 @@ public:
 
 private:
     PackedExperts experts_;
-    AlignedFloats norm_weight_, norm_bias_, centroids_, bias_;
+    Floats norm_weight_, norm_bias_, centroids_, bias_;
 };
 
 }  // namespace inter2former

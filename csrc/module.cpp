@@ -76,17 +76,12 @@ std::unique_ptr<PackedHybridExperts> pack_hybrid(
                                                  input_bias_data, centroids_data, bias_data);
 }
 
-int usable_threads(int threads) {
-    if (threads < 1) throw py::value_error("threads must be at least 1");
-    return std::min(threads, 256);  // more than any use, fewer than would harm
-}
-
 py::ssize_t length_of(const py::array& array, const char* name) {
     if (array.ndim() != 1) throw py::value_error(std::string(name) + " must have one axis");
     return array.shape(0);
 }
 
-py::ssize_t rows_of(const py::array& array, const char* name) {
+py::ssize_t height_of(const py::array& array, const char* name) {
     if (array.ndim() != 2) throw py::value_error(std::string(name) + " must have two axes");
     return array.shape(0);
 }
@@ -105,7 +100,7 @@ void run(const PackedExperts& experts, const py::array& x, const py::array& inde
 void add(const PackedExperts& experts, const py::array& x, const py::array& tokens,
          const py::array& index, const py::array& scale, py::array& out, int threads) {
     threads = usable_threads(threads);
-    const py::ssize_t rows = rows_of(x, "x"), count = length_of(tokens, "tokens");
+    const py::ssize_t rows = height_of(x, "x"), count = length_of(tokens, "tokens");
     const float* x_data = data<float>(x, "x", {rows, experts.width()});
     const int64_t* tokens_data = data<int64_t>(tokens, "tokens", {count});
     const int64_t* index_data = data<int64_t>(index, "index", {count});

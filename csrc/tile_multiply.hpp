@@ -2,9 +2,12 @@
 //
 // A tile holds V::rows rows; W features of every row lie one after another, so element (row, k) is
 // at (k / W) * stride + row * W + k % W and one pointer serves all rows. A panel holds 2 W columns:
-// element (k, column) is at k * 2 W + column. Everything lies in an unnamed namespace, so that no
-// function compiled for one instruction set can be picked by the linker for another.
+// element (k, column) is at k * 2 W + column. Everything lies in an unnamed namespace and
+// nothing from the standard library is instantiated, so that no function compiled for one
+// instruction set can be picked by the linker for another.
 #pragma once
+
+#include <math.h>  // sqrtf: that of namespace std would be an inline function, see above
 
 #include <cstdint>
 
@@ -13,23 +16,25 @@ namespace {
 template <class V>
 constexpr int64_t tile_stride = static_cast<int64_t>(V::rows) * V::width;
 
-template <class V>
-using Sums = V[V::rows][2];
+template <class V, int rows = V::rows>
+using Sums = V[rows][2];
 
-template <class V>
-inline void clear(Sums<V>& sums) {
-    for (int row = 0; row < V::rows; ++row) sums[row][0] = sums[row][1] = V::broadcast(0.0f);
+template <class V, int rows = V::rows>
+inline void clear(Sums<V, rows>& sums) {
+    for (int row = 0; row < rows; ++row) sums[row][0] = sums[row][1] = V::broadcast(0.0f);
 }
 
-// sums += tile * panel, over `vectors` * W features.
-template <class V>
-inline void multiply_onto(const float* tile, const float* panel, int64_t vectors, Sums<V>& sums) {
+// sums += tile * panel, over `vectors` * W features. (No prefetching: the processors do it by
+// themselves, and its instructions cost a third of the speed.)
+template <class V, int rows = V::rows>
+inline void multiply_onto(const float* tile, const float* panel, int64_t vectors,
+                          Sums<V, rows>& sums) {
     constexpr int width = V::width;
     for (int64_t v = 0; v < vectors; ++v) {
         for (int k = 0; k < width; ++k) {
             const V left = V::load(panel);
             const V right = V::load(panel + width);
-            for (int row = 0; row < V::rows; ++row) {
+            for (int row = 0; row < rows; ++row) {
                 const V x = V::broadcast(tile[row * width + k]);
                 sums[row][0] = V::multiply_add(x, left, sums[row][0]);
                 sums[row][1] = V::multiply_add(x, right, sums[row][1]);
@@ -57,11 +62,12 @@ inline V power_of_two(V x) {
     return p * V::bits_to_exponent(shifted);
 }
 
-// x * sigmoid(x). exp(-|x|) keeps the power in range on both sides.
+// x * sigmoid(x). exp(-|x|) keeps the power in range on both sides; what is no number stays so, as
+// `maximum` and `minimum` return their second argument then.
 template <class V>
 inline V silu(V x) {
     const V zero = V::broadcast(0.0f);
-    const V positive = V::maximum(x, zero), negative = V::minimum(x, zero);
+    const V positive = V::maximum(zero, x), negative = V::minimum(zero, x);
     const V e = power_of_two<V>((negative - positive) * V::broadcast(1.44269504088896341f));
     // x >= 0: x / (1 + e); x < 0: x e / (1 + e).
     return (positive + negative * e) / (V::broadcast(1.0f) + e);
@@ -84,6 +90,48 @@ inline float largest_lane(V v) {
     float largest = lanes[0];
     for (float lane : lanes) largest = lane > largest ? lane : largest;
     return largest;
+}
+
+inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+
+// Copies features into vectors `stride` floats apart, such as a row of a tile; zeros behind the last.
+template <class V>
+inline void load_row(const float* from, int64_t features, float* to, int64_t stride) {
+    constexpr int width = V::width;
+    int64_t k = 0;
+    for (; k + width <= features; k += width, to += stride) V::load(from + k).store(to);
+    if (k == features) return;
+    for (int lane = 0; lane < width; ++lane) to[lane] = k + lane < features ? from[k + lane] : 0.0f;
+}
+
+// LayerNorm (eps 1e-5) of what `load_row` wrote, in place. Weight and bias are padded with zeros.
+template <class V>
+inline void normalise_row(float* row, int64_t features, int64_t stride, const float* weight,
+                          const float* bias) {
+    constexpr int width = V::width;
+    const int64_t vectors = (features + width - 1) / width;
+    V total = V::broadcast(0.0f);
+    for (int64_t v = 0; v < vectors; ++v) total = total + V::load(row + v * stride);
+    const V mean = V::broadcast(sum_of_lanes(total) / static_cast<float>(features));
+
+    // Padding lanes must not count as deviations from the mean.
+    float last[width];
+    for (int lane = 0; lane < width; ++lane) {
+        last[lane] = (vectors - 1) * width + lane < features ? 1.0f : 0.0f;
+    }
+    total = V::broadcast(0.0f);
+    for (int64_t v = 0; v < vectors; ++v) {
+        V deviation = V::load(row + v * stride) - mean;
+        if (v == vectors - 1) deviation = deviation * V::load(last);
+        total = V::multiply_add(deviation, deviation, total);
+    }
+    const float variance = sum_of_lanes(total) / static_cast<float>(features);
+    const V scale = V::broadcast(1.0f / sqrtf(variance + 1e-5f));
+    for (int64_t v = 0; v < vectors; ++v) {
+        float* at = row + v * stride;
+        const V normal = (V::load(at) - mean) * scale;
+        V::multiply_add(normal, V::load(weight + v * width), V::load(bias + v * width)).store(at);
+    }
 }
 
 }  // namespace

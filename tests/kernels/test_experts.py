@@ -17,24 +17,14 @@ from napari_inter2former import kernels
 from napari_inter2former.kernels import grouped_experts, grouped_experts_plain
 from napari_inter2former.kernels.experts import _PACKINGS_KEPT, _packings
 
-ALL_SETS = ("portable", "avx2", "avx512")
+from .conftest import assert_nan_stays_in_its_row, assert_same_bits
 
 
-def needs(isa: str) -> None:
-    if isa not in kernels.instruction_sets():
-        pytest.skip(f"{isa} is not available on this machine or in this build")
-
-
-@pytest.fixture(params=ALL_SETS)
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Force each instruction set in turn, by the environment variable.
-
-    AVX-512 runs only where the processor has it. Its code is the template that the others share,
-    with another vector type (csrc/simd_avx512.hpp).
-    """
-    needs(request.param)
-    monkeypatch.setenv("INTER2FORMER_ISA", request.param)
-    return request.param
+@pytest.fixture
+def native() -> None:
+    """Skip what can't be tested without the compiled extension."""
+    if not kernels.native_available():
+        pytest.skip("the extension is not available")
 
 
 def problem(
@@ -155,24 +145,12 @@ def test_small_and_large_inputs(isa: str, scale: float) -> None:
 
 def test_not_a_number_stays_in_its_row(isa: str) -> None:
     x, index, *weights = problem(40, 3, 19, 11)
-    clean = grouped_experts(x, index, *weights)
-    x[7, 3] = float("nan")
-    found = grouped_experts(x, index, *weights)
-    assert found[7].isnan().all()
-    others = torch.arange(40) != 7
-    assert torch.equal(found[others], clean[others])
+    assert_nan_stays_in_its_row(kernels.PackedExperts(*weights), x, index)
 
 
 def test_same_bits_for_any_threads_run_and_neighbours(isa: str) -> None:
     x, index, *weights = problem(700, 6, 70, 35)
-    expected = grouped_experts(x, index, *weights, threads=1)
-    for threads in (1, 2, 3, 8, 40):
-        assert torch.equal(grouped_experts(x, index, *weights, threads=threads), expected)
-    some = torch.randperm(700, generator=torch.Generator().manual_seed(1))[:123]
-    assert torch.equal(grouped_experts(x[some], index[some], *weights), expected[some])
-    for t in (0, 350, 699):
-        alone = grouped_experts(x[t : t + 1], index[t : t + 1], *weights)
-        assert torch.equal(alone, expected[t : t + 1])
+    assert_same_bits(kernels.PackedExperts(*weights), (x, index))
 
 
 def test_non_contiguous_inputs(isa: str) -> None:
@@ -186,8 +164,8 @@ def test_non_contiguous_inputs(isa: str) -> None:
     assert_close(grouped_experts(*arguments), [x, index, gate_up, *others])
 
 
+@pytest.mark.usefixtures("native")
 def test_several_callers_at_a_time() -> None:
-    needs("portable")
     arguments = problem(2000, 8, 64, 32)
     expected = grouped_experts(*arguments)
     with ThreadPoolExecutor(4) as callers:
@@ -196,8 +174,8 @@ def test_several_callers_at_a_time() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+@pytest.mark.usefixtures("native")
 def test_works_after_fork() -> None:
-    needs("portable")
     # In a process of its own: forking the test process, full of threads, would be unsafe.
     code = """
 import os, torch
@@ -214,8 +192,8 @@ assert os.waitpid(child, 0)[1] == 0
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.usefixtures("native")
 def test_threads_of_its_own_where_there_is_no_pytorch() -> None:
-    needs("portable")
     # Without PyTorch there is no OpenMP team to borrow.
     code = """
 import sys, numpy as np
@@ -257,8 +235,8 @@ class TestGradients:
             lambda x, *w: grouped_experts_plain(x, index, *w), tuple(doubles)
         )
 
+    @pytest.mark.usefixtures("native")
     def test_native_without_grad(self) -> None:
-        needs("portable")
         arguments = problem(30, 4, 16, 8)
         arguments[2].requires_grad_()
         with torch.no_grad():
@@ -279,12 +257,9 @@ class TestGradients:
         torch.testing.assert_close(y.float(), grouped_experts_plain(*arguments), rtol=0.1, atol=0.1)
 
 
+@pytest.mark.usefixtures("native")
 class TestPackedWeights:
     """Packed copies follow the weights."""
-
-    @pytest.fixture(autouse=True)
-    def _native(self) -> None:
-        needs("portable")
 
     def test_unchanged_weights_are_packed_once(self) -> None:
         x, index, *weights = problem(5, 3, 8, 4)
@@ -375,8 +350,8 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             function(*arguments)
 
+    @pytest.mark.usefixtures("native")
     def test_extension_checks_too(self) -> None:
-        needs("portable")
         x, index, *weights = problem(4, 3, 8, 5)
         packed = kernels.PackedExperts(*weights)
         out = torch.empty(4, 8)

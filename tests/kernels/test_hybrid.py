@@ -16,18 +16,11 @@ from napari_inter2former import kernels
 from napari_inter2former.model.config import TINY
 from napari_inter2former.model.experts import HybridExperts
 
+from .conftest import assert_nan_stays_in_its_row, assert_same_bits
+
 pytestmark = pytest.mark.skipif(
     not kernels.native_available(), reason="the extension is not available"
 )
-
-
-@pytest.fixture(params=("portable", "avx2", "avx512"))
-def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Force each instruction set in turn, by the environment variable."""
-    if request.param not in kernels.instruction_sets():
-        pytest.skip(f"{request.param} is not available on this machine or in this build")
-    monkeypatch.setenv("INTER2FORMER_ISA", request.param)
-    return request.param
 
 
 def layer(dim: int, experts: int, hidden: int, seed: int = 0) -> HybridExperts:
@@ -101,26 +94,14 @@ def test_the_layer_uses_it(isa: str, experts: int) -> None:
 
 
 def test_same_bits_for_any_threads_run_and_neighbours(isa: str) -> None:
-    made = layer(70, 6, 35)
-    packed = kernels.PackedHybridExperts(*made.weights)
-    x, edge = torch.randn(700, 70), torch.rand(700) < 0.5
-    expected = packed(x, edge, threads=1)
-    for threads in (1, 2, 3, 8, 40):
-        assert torch.equal(packed(x, edge, threads=threads), expected)
-    some = torch.randperm(700)[:123]
-    assert torch.equal(packed(x[some], edge[some]), expected[some])
+    packed = kernels.PackedHybridExperts(*layer(70, 6, 35).weights)
+    assert_same_bits(packed, (torch.randn(700, 70), torch.rand(700) < 0.5))
 
 
 def test_not_a_number_stays_in_its_row(isa: str) -> None:
-    made = layer(19, 3, 11)
-    x, edge = torch.randn(40, 19), torch.rand(40) < 0.5
+    edge = torch.rand(40) < 0.5
     edge[7] = True
-    clean = made(x, edge)
-    x[7, 3] = float("nan")
-    found = made(x, edge)
-    assert found[7].isnan().all()
-    others = torch.arange(40) != 7
-    assert torch.equal(found[others], clean[others])
+    assert_nan_stays_in_its_row(layer(19, 3, 11), torch.randn(40, 19), edge)
 
 
 def test_non_contiguous_inputs(isa: str) -> None:

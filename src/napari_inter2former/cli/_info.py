@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,6 +58,7 @@ def collect() -> dict[str, Any]:
     import torch
 
     from napari_inter2former import __version__, kernels
+    from napari_inter2former.benchmark import processor
     from napari_inter2former.weights import list_models
 
     return {
@@ -66,7 +66,7 @@ def collect() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "kernels": {
@@ -88,16 +88,6 @@ def _entry(model: ModelInfo) -> dict[str, Any]:
     except WeightsError as error:
         return {**entry, "sha256": None, "figures": {}, "error": str(error)}
     return {**entry, "sha256": metadata["sha256"], "figures": metadata["figures"]}
-
-
-def _processor() -> str:
-    """Return the processor's name, which Python itself knows on some systems only."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.lower().startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _flat(figures: Any, before: str = "") -> dict[str, Any]:

@@ -29,6 +29,25 @@ def native() -> ModuleType | None:
     return None if _disabled() else _load()[0]
 
 
+def required(instead: str) -> ModuleType:
+    """Return the compiled module.
+
+    Parameters
+    ----------
+    instead : str
+        What can be used without it, for the message.
+
+    Raises
+    ------
+    RuntimeError
+        Without the compiled extension.
+    """
+    module = native()
+    if module is None:
+        raise RuntimeError(f"the compiled extension is not available; use {instead}")
+    return module
+
+
 def native_available() -> bool:
     """Whether the compiled extension is used.
 

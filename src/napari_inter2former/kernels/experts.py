@@ -10,9 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ._extension import instruction_set, native, warn_if_absent
+from ._extension import instruction_set, native, required, warn_if_absent
 
 LAYER_NORM_EPS = 1e-5
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of experts; see `grouped_experts`."""
 
 
 class PackedExperts:
@@ -23,8 +26,8 @@ class PackedExperts:
 
     Parameters
     ----------
-    gate_up, norm_weight, norm_bias, down : Tensor
-        As in `grouped_experts`; float32, on the CPU.
+    *weights : Tensor
+        As for `grouped_experts`; float32, on the CPU.
     isa : str, optional
         Instruction set, one of `instruction_sets`; by default `instruction_set`.
 
@@ -36,19 +39,8 @@ class PackedExperts:
         Without the compiled extension.
     """
 
-    def __init__(
-        self,
-        gate_up: Tensor,
-        norm_weight: Tensor,
-        norm_bias: Tensor,
-        down: Tensor,
-        *,
-        isa: str | None = None,
-    ) -> None:
-        module = native()
-        if module is None:
-            raise RuntimeError("the compiled extension is not available; use grouped_experts_plain")
-        weights = (gate_up, norm_weight, norm_bias, down)
+    def __init__(self, *weights: *Weights, isa: str | None = None) -> None:
+        module = required("grouped_experts_plain")
         self._packed = module.PackedExperts(*map(as_array, weights), isa=isa or instruction_set())
 
     @property
@@ -112,14 +104,7 @@ class PackedExperts:
 
 
 def grouped_experts(
-    x: Tensor,
-    index: Tensor,
-    gate_up: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    down: Tensor,
-    *,
-    threads: int | None = None,
+    x: Tensor, index: Tensor, *weights: *Weights, threads: int | None = None
 ) -> Tensor:
     """Apply to each token the expert chosen for it (Inter2Former, Eq. 17 to 20).
 
@@ -136,12 +121,9 @@ def grouped_experts(
         Floating point (N, d), one row per token; N may be 0.
     index : Tensor
         int64 (N,), the token's expert, in [0, E).
-    gate_up : Tensor
-        (E, 2 h, d): the h gate rows, then the h up rows.
-    norm_weight, norm_bias : Tensor
-        (E, h), of the LayerNorm.
-    down : Tensor
-        (E, d, h).
+    *weights : Tensor
+        ``gate_up`` (E, 2 h, d): the h gate rows, then the h up rows; ``norm_weight`` and
+        ``norm_bias`` (E, h) of the LayerNorm; ``down`` (E, d, h).
     threads : int, optional
         Most threads that the extension may use; by default PyTorch's number.
 
@@ -155,7 +137,6 @@ def grouped_experts(
     ValueError
         For wrong shapes, dtypes or devices, or an index out of range.
     """
-    weights = (gate_up, norm_weight, norm_bias, down)
     _check(x, index, *weights)
     wants_gradient = torch.is_grad_enabled() and any(t.requires_grad for t in (x, *weights))
     on_cpu_in_float32 = x.device.type == "cpu" and all(
@@ -170,19 +151,13 @@ def grouped_experts(
     return _packed(weights, isa)(x, index, threads=threads)
 
 
-def grouped_experts_plain(
-    x: Tensor,
-    index: Tensor,
-    gate_up: Tensor,
-    norm_weight: Tensor,
-    norm_bias: Tensor,
-    down: Tensor,
-) -> Tensor:
+def grouped_experts_plain(x: Tensor, index: Tensor, *weights: *Weights) -> Tensor:
     """Do what `grouped_experts` does, in differentiable PyTorch.
 
     The same parameters, result and errors, for every device and floating dtype.
     """
-    _check(x, index, gate_up, norm_weight, norm_bias, down)
+    _check(x, index, *weights)
+    gate_up, norm_weight, norm_bias, down = weights
     experts, _, hidden = down.shape
     if not len(x):
         return x.clone()
@@ -213,7 +188,7 @@ _packings: OrderedDict[object, PackedExperts] = OrderedDict()
 _packings_lock = Lock()
 
 
-def _packed(weights: tuple[Tensor, ...], isa: str) -> PackedExperts:
+def _packed(weights: Weights, isa: str) -> PackedExperts:
     """Pack the weights, or find their packing by what they contain.
 
     Their identity and PyTorch's version counts would not do: fused optimizers
@@ -235,7 +210,7 @@ def as_array(tensor: Tensor) -> Any:
     return tensor.detach().contiguous().numpy()
 
 
-def _check(x: Tensor, index: Tensor, *weights: Tensor) -> None:
+def _check(x: Tensor, index: Tensor, *weights: *Weights) -> None:
     gate_up, norm_weight, norm_bias, down = weights
     if down.ndim != 3 or 0 in down.shape:
         raise ValueError(

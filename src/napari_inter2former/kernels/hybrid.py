@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._extension import instruction_set, native
+from ._extension import instruction_set, native, required
 from .experts import as_array
 
 SAMPLED = 16
@@ -56,9 +56,7 @@ class PackedHybridExperts:
         *,
         isa: str | None = None,
     ) -> None:
-        module = native()
-        if module is None:
-            raise RuntimeError("the compiled extension is not available; use the layer itself")
+        module = required("the layer itself")
         weights = (input_weight, input_bias, centroids, bias, gate_up, norm_weight, norm_bias, down)
         self._packed = module.PackedHybridExperts(
             *map(as_array, weights), isa=isa or instruction_set()

@@ -199,16 +199,7 @@ class HybridAttention(nn.Module):
         return self.project(y.transpose(1, 2).flatten(2)), commitment
 
     def dynamic(self, tokens: Tensor, edge: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Attend by each token's own scheme only (inference).
-
-        Parameters
-        ----------
-        tokens : Tensor
-            (N, dim).
-        edge : Tensor
-            bool (N,).
-        grid : tuple of int
-            Height and width of the token grid.
+        """Attend by each token's own scheme only, at inference; `forward` without a batch.
 
         Returns
         -------

@@ -270,18 +270,9 @@ class Inter2Former(nn.Module):
 
     @torch.inference_mode()
     def decode_plain(self, features: ImageFeatures, reference: Tensor) -> DecodedPart:
-        """Decode one mask in PyTorch alone, on any device and for every configuration.
+        """Do the work of `decode` in PyTorch alone, on any device and for every configuration.
 
-        Parameters
-        ----------
-        features : ImageFeatures
-            From `encode`.
-        reference : Tensor
-            uint8 reference mask, padded to whole tokens with possible background.
-
-        Returns
-        -------
-        DecodedPart
+        The reference mask is padded to whole tokens with possible background.
         """
         config, patch = self.config, self.config.patch
         h, w, dim = features.tokens.shape[1:]
