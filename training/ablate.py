@@ -21,10 +21,10 @@ import numpy as np
 import torch
 
 from napari_inter2former._files import write_file, write_json
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation import DatasetError, evaluate
 from napari_inter2former.model import PRESETS, Inter2Former, ModelConfig, build_model
 from napari_inter2former.predictor import Predictor
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.loop import Trainer, TrainingOptions
 from napari_inter2former.training.pool import Dataset, read_pool
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
@@ -189,19 +189,16 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
     report = options.report or options.out / "ablation.md"
-    try:
-        figures = run(options)
-        write_json(report.with_suffix(".json"), figures)
-        write_file(report, table(figures, options).encode())
-    except (Inter2FormerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    figures = run(options)
+    write_json(report.with_suffix(".json"), figures)
+    write_file(report, table(figures, options).encode())
     print(f"written to {report}")
     return 0
 

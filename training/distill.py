@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.model import PRESETS, Inter2Former, build_model
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.unlabelled import add_options, learn
 from napari_inter2former.weights import load_model
 
@@ -48,6 +48,7 @@ class Distillation(nn.Module):
         return F.mse_loss(self.match(tokens), wanted)
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -56,20 +57,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--preset", default="tiny", choices=sorted(PRESETS), help="the student's")
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
-    try:
-        teacher = load_model(options.teacher)
-        student = load_model(options.start) if options.start else build_model(options.preset)
-        pair = Distillation(teacher, student.train()).to(options.device)
-        metadata = {
-            "protocol": "distillation",
-            "teacher": teacher.weights_sha256,
-            "minutes": options.minutes,
-        }
-        first, last = learn(student, pair.learned(), pair, options, metadata)
-    except (Inter2FormerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"loss {first:.4f} -> {last:.4f}; go on with train.py --start {options.out}")
+    teacher = load_model(options.teacher)
+    student = load_model(options.start) if options.start else build_model(options.preset)
+    pair = Distillation(teacher, student.train()).to(options.device)
+    metadata = {
+        "protocol": "distillation",
+        "teacher": teacher.weights_sha256,
+        "minutes": options.minutes,
+    }
+    learn(student, pair.learned(), pair, options, metadata)
     return 0
 
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.model import PRESETS, Inter2Former, build_model
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.unlabelled import add_options, learn
 from napari_inter2former.weights import load_model
 
@@ -67,6 +67,7 @@ class MaskedAutoencoder(nn.Module):
         return hidden[:, :h, :w]
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -75,16 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ratio", type=float, default=0.6, help="share that is hidden")
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
-    try:
-        model = load_model(options.start) if options.start else build_model(options.preset)
-        masked = MaskedAutoencoder(model.to(options.device).train(), options.ratio)
-        masked.to(options.device)
-        metadata = {"protocol": "masked autoencoder", "minutes": options.minutes}
-        first, last = learn(model, list(masked.parameters()), masked, options, metadata)
-    except (Inter2FormerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(f"loss {first:.4f} -> {last:.4f}; go on with train.py --start {options.out}")
+    model = load_model(options.start) if options.start else build_model(options.preset)
+    masked = MaskedAutoencoder(model.train(), options.ratio).to(options.device)
+    metadata = {"protocol": "masked autoencoder", "minutes": options.minutes}
+    learn(model, list(masked.parameters()), masked, options, metadata)
     return 0
 
 

@@ -14,16 +14,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_inter2former._files import replacing
 from napari_inter2former.cli import main as inter2former
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.model import PRESETS, build_model
-from napari_inter2former.training.card import CardContent, read_cases, read_sources, write_card
+from napari_inter2former.training.card import (
+    CardContent,
+    CardError,
+    read_cases,
+    read_sources,
+    write_card,
+)
 from napari_inter2former.training.checkpoint import (
     CheckpointError,
     load_checkpoint,
     model_of,
     restore,
 )
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.weights import load_model, read_metadata, save_weights
 
 
@@ -90,8 +97,7 @@ def release(
         read_cases(report) if report else [],
     )
     figures = content.evaluation.get("datasets", {})
-    beside = path.with_name(f".{path.name}.new")  # an evaluation of other weights must not harm it
-    try:
+    with replacing(path) as beside:  # an evaluation of other weights must not harm the old file
         save_weights(beside, model, {"training": training, "figures": figures}, half=True)
         content.sha256 = load_model(beside).weights_sha256 or ""
         tested = content.evaluation.get("weights", {}).get("sha256")
@@ -100,10 +106,25 @@ def release(
                 f"The evaluation is of weights {str(tested)[:12]}, the checkpoint gives "
                 f"{content.sha256[:12]}: evaluate these weights, then release them again."
             )
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     write_card(path, content)
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """Read the JSON of ``inter2former evaluate``.
+
+    Raises
+    ------
+    CardError
+        If it is none.
+    """
+    try:
+        evaluation = json.loads(path.read_text(encoding="utf-8"))
+        if "mean" in evaluation and "datasets" in evaluation:
+            return dict(evaluation)
+        reason = "no figures of datasets"
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error)
+    raise CardError(f"{path}: no result of `inter2former evaluate --json OUT` ({reason}).")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -128,39 +149,35 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
-    try:
-        sources: Path | None = options.sources
-        if options.pool:
-            release(options.checkpoint, options.out, options.data, machine=options.machine)
-            folder = options.checkpoint.parent
-            options.evaluation = options.evaluation or folder / "evaluation.json"
-            options.report = options.report or folder / "report"
-            command = ["evaluate", "--data", options.pool, "--weights", options.out,
-                       "--json", options.evaluation, "--report", options.report,
-                       "--workers", options.workers]  # fmt: skip
-            if options.objects:
-                command += ["--objects", options.objects]
-            failed = inter2former([str(part) for part in command])
-            if failed:
-                return failed
-            if sources is None and (options.pool / "SOURCES.md").is_file():
-                sources = options.pool / "SOURCES.md"
-        evaluation = json.loads(options.evaluation.read_text()) if options.evaluation else None
-        release(
-            options.checkpoint,
-            options.out,
-            options.data,
-            machine=options.machine,
-            evaluation=evaluation,
-            report=options.report,
-            sources=sources,
-        )
-    except (Inter2FormerError, OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    sources: Path | None = options.sources
+    if options.pool:
+        release(options.checkpoint, options.out, options.data, machine=options.machine)
+        folder = options.checkpoint.parent
+        options.evaluation = options.evaluation or folder / "evaluation.json"
+        options.report = options.report or folder / "report"
+        command = ["evaluate", "--data", options.pool, "--weights", options.out,
+                   "--json", options.evaluation, "--report", options.report,
+                   "--workers", options.workers]  # fmt: skip
+        if options.objects:
+            command += ["--objects", options.objects]
+        failed = inter2former([str(part) for part in command])
+        if failed:
+            return failed
+        if sources is None and (options.pool / "SOURCES.md").is_file():
+            sources = options.pool / "SOURCES.md"
+    release(
+        options.checkpoint,
+        options.out,
+        options.data,
+        machine=options.machine,
+        evaluation=read_evaluation(options.evaluation) if options.evaluation else None,
+        report=options.report,
+        sources=sources,
+    )
     return 0
 
 

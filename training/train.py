@@ -15,11 +15,11 @@ import sys
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation.datasets import DatasetError
 from napari_inter2former.model import PRESETS, build_model
 from napari_inter2former.training.checkpoint import (
@@ -32,6 +32,7 @@ from napari_inter2former.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
 from napari_inter2former.training.parallel import agree, start_processes
 from napari_inter2former.training.plotting import plot_log
@@ -89,10 +90,11 @@ def factor(text: str) -> tuple[str, float]:
     return name, float(value)
 
 
-def pick(options_type: type, arguments: argparse.Namespace) -> object:
-    """Build an options dataclass from the arguments of the same names."""
-    names = [field.name for field in dataclasses.fields(options_type)]
-    return options_type(**{name: getattr(arguments, name) for name in names})
+def pick(
+    kind: type[TrainingOptions | SamplingOptions], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Return the arguments that are fields of an options dataclass."""
+    return {field.name: getattr(arguments, field.name) for field in dataclasses.fields(kind)}
 
 
 class Run:
@@ -125,8 +127,7 @@ class Run:
         else:
             model = build_model(arguments.preset)
         model.encoder.requires_grad_(not arguments.freeze_encoder)
-        training = pick(TrainingOptions, arguments)
-        assert isinstance(training, TrainingOptions)
+        training = TrainingOptions(**pick(TrainingOptions, arguments))
         self.trainer = Trainer(model.to(arguments.device), training)
         if saved is not None:
             restore(self.path, self.trainer.average, saved.average)
@@ -182,8 +183,7 @@ class Run:
         """Train until the time is used up or a signal asks to stop."""
         arguments = self.arguments
         budget = arguments.hours * 3600
-        sampling = pick(SamplingOptions, arguments)
-        assert isinstance(sampling, SamplingOptions)
+        sampling = SamplingOptions(**pick(SamplingOptions, arguments))
         # Another stream of samples after every resumption.
         rng = np.random.default_rng([arguments.seed, self.trainer.steps, self.rank])
         datasets, skipped = read_pool(arguments.data, "train")
@@ -219,25 +219,20 @@ class Run:
             if time.monotonic() - saved > arguments.save_minutes * 60:
                 try:
                     self.save()
-                except (
-                    CheckpointError,
-                    OSError,
-                ) as error:  # go on: there may be space again next time
+                except (CheckpointError, OSError) as error:
+                    # Go on: there may be space again next time.
                     print(f"warning: {error}", file=sys.stderr)
                 saved = time.monotonic()
         self.save()
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
     if options.threads:
         torch.set_num_threads(options.threads)
-    try:
-        Run(options).train()
-    except (Inter2FormerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    Run(options).train()
     return 0
 
 

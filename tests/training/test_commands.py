@@ -74,7 +74,7 @@ def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -
     assert read_metadata(weights)["training"]["masks"] > 0
     before = weights.read_bytes()
     foreign = tmp_path / "evaluation.json"
-    foreign.write_text('{"weights": {"sha256": "0"}, "datasets": {}}')
+    foreign.write_text('{"weights": {"sha256": "0"}, "datasets": {}, "mean": {}}')
     assert release.main([*command[:-1], "lies", "--evaluation", str(foreign)]) == 1
     assert weights.read_bytes() == before
     assert {p.name for p in tmp_path.glob("*new*")} == {"new.safetensors", "new.md"}
