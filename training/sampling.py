@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -232,18 +232,12 @@ def batches(
 
 def prefetch(source: Iterator[Batch], depth: int = 2) -> Iterator[Batch]:
     """Draw batches in a thread of its own, so that they are ready when they are needed."""
-    ready: queue.Queue[Batch | Exception] = queue.Queue(depth)
-
-    def fill() -> None:
+    with ThreadPoolExecutor(1, "batches") as thread:
+        ready = deque(thread.submit(next, source) for _ in range(depth))
         try:
-            for batch in source:
-                ready.put(batch)
-        except Exception as error:  # noqa: BLE001 (handed to the consumer, which raises it)
-            ready.put(error)
-
-    threading.Thread(target=fill, daemon=True, name="batches").start()
-    while True:
-        item = ready.get()
-        if isinstance(item, Exception):
-            raise item
-        yield item
+            while True:
+                ready.append(thread.submit(next, source))
+                yield ready.popleft().result()
+        finally:
+            for batch in ready:
+                batch.cancel()
