@@ -18,13 +18,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
 from napari_inter2former.evaluation.layouts.folders import match_files
+from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.loop import Trainer, TrainingOptions
 from napari_inter2former.training.pool import make_dataset
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
 from napari_inter2former.weights import list_models, load_model, save_weights, user_models_folder
+
+OWN_OBJECTS = SamplingOptions(synthetic=0, superpixels=0, union=0, parts=0, background=0)
+"""Nothing but the labelled objects is asked for; their images are still varied."""
 
 
 def find_training_pairs(images: Path, labels: Path | None = None) -> list[Pair]:
@@ -78,14 +81,14 @@ def finetune(
     overwrite: bool = False,
     seed: int = 0,
     device: str = "cpu",
-    sampling: SamplingOptions | None = None,
+    sampling: SamplingOptions = OWN_OBJECTS,
 ) -> Path:
     """Fine-tune a model and store it under a name.
 
     Parameters
     ----------
     pairs : sequence of Pair
-        Images and their labels, from `match_files`.
+        Images and their labels, from `find_training_pairs`.
     name : str
         Name of the new model.
     weights : str
@@ -100,8 +103,8 @@ def finetune(
         Of the random choices.
     device : str
         Where to train, ``"cpu"`` or ``"cuda"``.
-    sampling : SamplingOptions, optional
-        How crops are drawn.
+    sampling : SamplingOptions
+        How crops are drawn; by default the labelled objects alone are learned.
 
     Returns
     -------
@@ -124,7 +127,7 @@ def finetune(
     options = TrainingOptions(learning_rate=learning_rate, warm_up=20, average=0.99)
     trainer = Trainer(load_model(weights).to(device), options)
     drawing, shapes = rng.spawn(2)
-    source = prefetch(batches([dataset], sampling or SamplingOptions(), drawing, shapes))
+    source = prefetch(batches([dataset], sampling, drawing, shapes))
     budget = minutes * 60
     begun = time.monotonic()
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
@@ -160,25 +163,22 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+@tells_errors
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
-    try:
-        pairs = find_training_pairs(options.images, options.labels)
-        print(f"{len(pairs)} images with labels")
-        path = finetune(
-            pairs,
-            options.name,
-            weights=options.weights,
-            minutes=options.minutes,
-            learning_rate=options.learning_rate,
-            overwrite=options.overwrite,
-            seed=options.seed,
-            device=options.device,
-        )
-    except Inter2FormerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    pairs = find_training_pairs(options.images, options.labels)
+    print(f"{len(pairs)} images with labels")
+    path = finetune(
+        pairs,
+        options.name,
+        weights=options.weights,
+        minutes=options.minutes,
+        learning_rate=options.learning_rate,
+        overwrite=options.overwrite,
+        seed=options.seed,
+        device=options.device,
+    )
     print(
         f"The model {options.name!r} is stored as {path}. Choose it in the widget, or use it with\n"
         f"  inter2former segment IMAGE CLICKS.csv --out labels.tif --model {options.name}"
