@@ -109,8 +109,8 @@ def run_headless(out: Path, model: str | Predictor = "tiny") -> dict[str, Any]:
         When the weights cannot be used, or a file cannot be written.
     """
     from napari_inter2former._files import write_file, write_json
-    from napari_inter2former.cli._labels import write_labels
-    from napari_inter2former.cli._overlay import beside, beside_labels, draw_overlay, encode_png
+    from napari_inter2former._labels import write_labels
+    from napari_inter2former._overlay import beside, beside_labels, draw_overlay, encode_png
     from napari_inter2former.evaluation.click_files import read_clicks
     from napari_inter2former.predictor import Predictor
     from napari_inter2former.scripting import segment

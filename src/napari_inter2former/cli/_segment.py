@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from napari_inter2former._files import OutputError
-    from napari_inter2former.cli._labels import write_labels
+    from napari_inter2former._labels import write_labels
     from napari_inter2former.evaluation.click_files import read_clicks
     from napari_inter2former.evaluation.reading import read_picture
     from napari_inter2former.scripting import segment
