@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_inter2former.training.clicks import depth
 from napari_inter2former.training.synthetic import smooth_noise
 
 MIN_VISIBLE = 48
@@ -121,12 +122,11 @@ def _by_appearance(pixels: NDArray[np.uint8], inside: Mask, rng: np.random.Gener
 
 def _by_shape(pixels: NDArray[np.uint8], inside: Mask, rng: np.random.Generator) -> Mask:
     """Cut off what is narrow, like an arm or a neck."""
-    padded = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)
-    core = (depth > rng.uniform(0.4, 0.9) * depth.max()).astype(np.uint8)
-    reach = 2 * int(np.ceil(depth[core > 0].min())) + 1
+    deep = depth(inside)
+    core = (deep > rng.uniform(0.4, 0.9) * deep.max()).astype(np.uint8)
+    reach = 2 * int(np.ceil(deep[core > 0].min())) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
-    return np.asarray(cv2.dilate(core, disc)[1:-1, 1:-1] > 0)
+    return np.asarray(cv2.dilate(core, disc) > 0)
 
 
 def _by_line(pixels: NDArray[np.uint8], inside: Mask, rng: np.random.Generator) -> Mask:
