@@ -19,8 +19,8 @@ PACKAGE = ROOT / "src" / "napari_inter2former"
 TRAINING = ROOT / "training"
 
 GUI = {"napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "vispy", "superqt"}
-# The only places where napari or Qt may be imported.
-GUI_MODULES = ("_qt", "_samples")
+# The only place where napari or Qt may be imported.
+GUI_MODULES = ("_qt",)
 # What a layer may import of the package; the lower layers know nothing of the upper ones.
 BASE = {"_cache", "_files", "errors"}
 MAY_IMPORT = {
@@ -33,6 +33,12 @@ MAY_IMPORT = {
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
     "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
     "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
+    "evaluation": BASE
+    | {"__version__", "everything", "images", "predictor", "prompts", "weights"},
+    "batch": BASE
+    | {"__version__", "evaluation", "everything", "images", "predictor", "scripting", "weights"},
+    "benchmark": BASE
+    | {"__version__", "data", "evaluation", "kernels", "model", "predictor", "prompts", "weights"},
 }
 
 
