@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import secrets
@@ -11,10 +13,10 @@ from typing import TYPE_CHECKING
 from napari_inter2former.errors import Inter2FormerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["OutputError", "replacing", "write_file", "write_json"]
+__all__ = ["OutputError", "replacing", "write_csv", "write_file", "write_json"]
 
 
 class OutputError(Inter2FormerError, OSError):
@@ -98,3 +100,27 @@ def write_json(path: Path, value: object) -> None:
     """
     text = json.dumps(value, indent=2, allow_nan=False)
     write_file(path, (text + "\n").encode())
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Write a table as CSV, whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; an existing one is replaced. Missing folders are made.
+    columns : iterable of str
+        Their names, for the first line.
+    rows : iterable of iterable
+        Values in the order of the columns.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+    write_file(path, buffer.getvalue().encode())

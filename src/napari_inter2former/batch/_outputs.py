@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import importlib
-import io
 import json
 import shutil
 from contextlib import suppress
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_inter2former._files import OutputError, replacing, write_file
+from napari_inter2former._files import OutputError, replacing, write_csv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,12 +77,8 @@ def write_table(path: Path, table: Mapping[str, Any]) -> None:
     OutputError
         When it cannot be written.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(table)
-    for row in zip(*table.values(), strict=True):
-        writer.writerow([_number(value) for value in row])
-    write_file(path, buffer.getvalue().encode())
+    rows = zip(*table.values(), strict=True)
+    write_csv(path, table, ([_number(value) for value in row] for row in rows))
 
 
 def _number(value: Any) -> str:

@@ -8,12 +8,11 @@ of the lines is the order of the clicks; other columns are ignored.
 from __future__ import annotations
 
 import csv
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_inter2former._files import write_file
+from napari_inter2former._files import write_csv
 from napari_inter2former.errors import PromptError
 from napari_inter2former.prompts import Click
 
@@ -88,14 +87,12 @@ def write_clicks(path: str | Path, clicks: Mapping[int, Sequence[Click]]) -> Non
     OutputError
         When it cannot be written.
     """
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for number, of_object in clicks.items():
-        for click in of_object:
-            sign = "true" if click.positive else "false"
-            writer.writerow((number, f"{click.row:.10g}", f"{click.column:.10g}", sign))
-    write_file(Path(path), buffer.getvalue().encode())
+    rows = (
+        (number, f"{click.row:.10g}", f"{click.column:.10g}", "true" if click.positive else "false")
+        for number, of_object in clicks.items()
+        for click in of_object
+    )
+    write_csv(Path(path), _COLUMNS, rows)
 
 
 def _places(path: Path, header: list[str]) -> dict[str, int]:

@@ -10,15 +10,11 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.evaluation.layouts import LAYOUTS, Source, recognise
 from napari_inter2former.evaluation.pairs import DatasetError, Pair
 from napari_inter2former.evaluation.regions import object_regions
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["DatasetError", "Pair", "Selection", "find_datasets", "find_pairs", "select_objects"]
 
