@@ -1,4 +1,4 @@
-"""The command line: ``inter2former demo | segment | everything | precompute | info | evaluate``.
+"""The command line: ``inter2former demo | segment | everything | ...``.
 
 Each command is a module with a `DESCRIPTION`, `add_arguments` and `run`; what needs PyTorch is
 imported in `run`, so that ``--help`` is quick.

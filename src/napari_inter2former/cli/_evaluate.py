@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_inter2former.cli._numbers import natural
+from napari_inter2former.errors import Inter2FormerError
 
 if TYPE_CHECKING:
     import argparse
@@ -28,6 +29,19 @@ nothing else. With --method, classical methods get the same clicks, as a baselin
 
 METHODS = ("inter2former", "grabcut", "random-walker", "geodesic")
 
+DEFAULTS = {
+    "clicks": {
+        "method": METHODS[0],
+        "objects": None,
+        "clicks": 20,
+        "seed": 0,
+        "workers": 1,
+        "report": None,
+    },
+    "everything": {"images": None},
+}
+"""Options that mean something for one task only."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -40,24 +54,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the click protocol, or masks without clicks: AP50, precision, recall (%(default)s)",
     )
     parser.add_argument(
-        "--images", type=natural, metavar="N", help="with --task everything: at most N images (all)"
+        "--images",
+        type=natural,
+        metavar="N",
+        help="with --task everything: at most N images of each dataset (all)",
     )
     parser.add_argument(
         "--weights", default="tiny", metavar="NAME", help="name or path (%(default)s)"
     )
-    parser.add_argument(
-        "--method", choices=METHODS, default=METHODS[0], help="what makes masks (%(default)s)"
-    )
+    parser.add_argument("--method", choices=METHODS, help="what makes masks (%(default)s)")
     parser.add_argument(
         "--objects", type=natural, metavar="N", help="at most N objects per dataset (all)"
     )
     parser.add_argument(
-        "--clicks", type=natural, default=20, metavar="N", help="at most N clicks (%(default)s)"
+        "--clicks", type=natural, metavar="N", help="at most N clicks (%(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the choice of objects")
-    parser.add_argument(
-        "--workers", type=natural, default=1, metavar="N", help="processes (%(default)s)"
-    )
+    parser.add_argument("--seed", type=int, help="of the choice of objects")
+    parser.add_argument("--workers", type=natural, metavar="N", help="processes (%(default)s)")
     parser.add_argument(
         "--json", required=True, type=Path, metavar="OUT", help="where to write the figures"
     )
@@ -67,10 +80,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT.html|DIR",
         help="where to write plots and pictures: one HTML file, or a folder (needs Matplotlib)",
     )
+    for options in DEFAULTS.values():
+        parser.set_defaults(**options)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
+    for task, options in DEFAULTS.items():
+        for name, default in options.items():
+            if task != arguments.task and getattr(arguments, name) != default:
+                raise Inter2FormerError(
+                    f"--{name} belongs to --task {task}; leave it out with --task {arguments.task}."
+                )
     if arguments.task == "everything":
         from napari_inter2former.cli import _evaluate_everything
 
