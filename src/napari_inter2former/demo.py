@@ -114,9 +114,8 @@ def run_headless(out: Path, model: str | Predictor = "tiny") -> dict[str, Any]:
     from napari_inter2former.evaluation.click_files import read_clicks
     from napari_inter2former.predictor import Predictor
     from napari_inter2former.scripting import segment
-    from napari_inter2former.weights import load_model
 
-    predictor = Predictor(load_model(model)) if isinstance(model, str) else model
+    predictor = Predictor(model) if isinstance(model, str) else model
     samples: dict[str, dict[str, Any]] = {}
     all_labels, all_overlays = [], []
     for name in SAMPLES:
@@ -228,9 +227,8 @@ def _main() -> None:
     predictor: SupportsPredict | None = None
     if arguments.model != "none":
         from napari_inter2former.predictor import Predictor
-        from napari_inter2former.weights import load_model
 
-        predictor = Predictor(load_model(arguments.model))
+        predictor = Predictor(arguments.model)
     record(predictor, arguments.out)
 
 

@@ -65,7 +65,6 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_inter2former.evaluation.click_files import read_clicks
     from napari_inter2former.evaluation.reading import read_picture
     from napari_inter2former.scripting import segment
-    from napari_inter2former.weights import load_model
 
     out: Path = arguments.out
     if out.suffix.lower() not in (".tif", ".tiff"):
@@ -75,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     labels = segment(
         picture.data,
         clicks,
-        load_model(arguments.model),
+        arguments.model,
         channel_axis=picture.channel_axis,
         rgb=picture.rgb,
     )

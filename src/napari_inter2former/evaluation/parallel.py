@@ -109,9 +109,8 @@ def evaluate_parallel(
 def default_predictor(weights: str) -> SupportsPredict:
     """Return a predictor with these weights, as any user of the package gets it."""
     from napari_inter2former.predictor import Predictor
-    from napari_inter2former.weights import load_model
 
-    return Predictor(load_model(weights))
+    return Predictor(weights)
 
 
 def _run(
