@@ -29,7 +29,7 @@ nothing else. With --method, classical methods get the same clicks, as a baselin
 
 METHODS = ("inter2former", "grabcut", "random-walker", "geodesic")
 
-DEFAULTS = {
+DEFAULTS: dict[str, dict[str, object]] = {
     "clicks": {
         "method": METHODS[0],
         "objects": None,
