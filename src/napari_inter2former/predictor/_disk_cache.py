@@ -238,22 +238,30 @@ def weights_key(model: Any) -> str:
     return digest.hexdigest()
 
 
+def _stored(features: Any) -> list[str]:
+    """Names of the fields that are kept; the others follow from these."""
+    return [field.name for field in dataclasses.fields(features) if field.compare]
+
+
+def _is_tensor(value: Any) -> bool:
+    """Whether it is a tensor, without importing torch."""
+    return hasattr(value, "untyped_storage")
+
+
 def _pack(features: Any, key: str) -> bytes:
     from safetensors.torch import save
 
     tensors: dict[str, Any] = {}
     plain: dict[str, Any] = {}
-    for field in dataclasses.fields(features):
-        if not field.compare:  # follows from the others
-            continue
-        value = getattr(features, field.name)
-        if hasattr(value, "untyped_storage"):
-            tensors[field.name] = value
-        elif isinstance(value, (list, tuple)) and value and hasattr(value[0], "untyped_storage"):
-            plain[field.name] = len(value)
-            tensors |= {f"{field.name}.{i}": item for i, item in enumerate(value)}
+    for name in _stored(features):
+        value = getattr(features, name)
+        if _is_tensor(value):
+            tensors[name] = value
+        elif isinstance(value, (list, tuple)) and value and _is_tensor(value[0]):
+            plain[name] = len(value)
+            tensors |= {f"{name}.{i}": item for i, item in enumerate(value)}
         else:
-            plain[field.name] = {"value": value}
+            plain[name] = {"value": value}
     # Views of other tensors must not share memory in the file.
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
     metadata = {
@@ -276,17 +284,15 @@ def _unpack(data: bytes, key: str, kind: type[Any]) -> Any:
         raise ValueError("The entry is foreign or damaged.")
     plain = json.loads(metadata["fields"])
     values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        if not field.compare:
-            continue
-        entry = plain.get(field.name)
+    for name in _stored(kind):
+        entry = plain.get(name)
         if entry is None:
-            values[field.name] = tensors[field.name]
+            values[name] = tensors[name]
         elif isinstance(entry, int):
-            values[field.name] = [tensors[f"{field.name}.{i}"] for i in range(entry)]
+            values[name] = [tensors[f"{name}.{i}"] for i in range(entry)]
         else:
             value = entry["value"]
-            values[field.name] = tuple(value) if isinstance(value, list) else value
+            values[name] = tuple(value) if isinstance(value, list) else value
     return kind(**values)
 
 
@@ -317,14 +323,12 @@ def _on_device(features: Any, device: Any) -> Any:
     if device.type == "cpu":
         return features
     moved: dict[str, Any] = {}
-    for field in dataclasses.fields(features):
-        if not field.compare:  # follows from the others
-            continue
-        value = getattr(features, field.name)
-        if hasattr(value, "untyped_storage"):
-            moved[field.name] = value.to(device)
+    for name in _stored(features):
+        value = getattr(features, name)
+        if _is_tensor(value):
+            moved[name] = value.to(device)
         elif isinstance(value, list):
-            moved[field.name] = [item.to(device) for item in value]
+            moved[name] = [item.to(device) for item in value]
     return dataclasses.replace(features, **moved)
 
 
