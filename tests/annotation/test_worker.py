@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former.annotation import messages as say
-from napari_inter2former.annotation.pictures import mask_picture
+from napari_inter2former.annotation.pictures import MOST_PIXELS, mask_picture, picture_step
 from napari_inter2former.annotation.worker import Worker
 from napari_inter2former.errors import ImageError, WeightsError
 from napari_inter2former.prompts import Click
@@ -269,3 +269,19 @@ def test_picture_has_a_rim() -> None:
     expected[1:3, 1:4] = 1
     np.testing.assert_array_equal(mask_picture(mask), expected)
     assert mask_picture(np.zeros((0, 0), bool)).shape == (0, 0)
+
+
+@pytest.mark.parametrize("shape", [(3000, 2000), (5_000_000, 1), (2, 1_500_000)])
+def test_the_picture_of_a_large_mask_is_small(shape: tuple[int, int]) -> None:
+    step = picture_step(shape)
+    picture = mask_picture(np.ones(shape, bool))
+    assert step > 1
+    assert picture.shape == tuple(-(-n // step) for n in shape)
+    assert picture.size <= 1.1 * MOST_PIXELS
+    assert picture.all()
+    mask = np.zeros((3000, 2000), bool)
+    mask[1200:1500, 300:900] = True
+    rows, columns = np.nonzero(mask_picture(mask))
+    step = picture_step(mask.shape)
+    assert abs(rows.min() * step - 1200) <= step
+    assert abs((columns.max() + 1) * step - 900) <= step

@@ -53,6 +53,53 @@ def test_click_shows_mask_and_accept_keeps_it(bench: Any, picture: Any) -> None:
     assert bench.keep(45, 60) == 2
 
 
+def test_clicks_and_undo_redraw_no_point_that_looks_right(bench: Any, picture: Any) -> None:
+    from napari_inter2former._qt._own_layers import set_polarity
+
+    bench.viewer.add_image(picture)
+    bench.open()
+    redrawn: list[str] = []
+    for name in ("symbol", "face_color"):
+        getattr(bench.points.events, name).connect(lambda event: redrawn.append(event.type))
+    for positive in (True, False, True):
+        set_polarity(bench.points, positive)  # as a mouse button does
+        bench.points.add((20, 30))
+        bench.idle()
+    assert [str(symbol) for symbol in bench.points.symbol] == ["disc", "x", "disc"]
+    assert list(bench.points.size) == [8, 11, 8]
+    bench.it.undo()
+    bench.it.redo()
+    assert not redrawn
+    bench.points.symbol = "star"
+    bench.it.undo()
+    assert [str(symbol) for symbol in bench.points.symbol] == ["disc", "x"]
+
+
+def test_the_mask_of_a_huge_object_is_shown_in_its_place(bench: Any, picture: Any) -> None:
+    from napari_inter2former.annotation.pictures import mask_picture, picture_step
+
+    image = bench.viewer.add_image(picture, scale=(0.5, 2), translate=(7, 9))
+    bench.open()
+    box = (100, 200, 3100, 2200)
+    step = picture_step((3000, 2000))
+    plane = bench.it.scene.plane()
+    full = mask_picture(np.ones((3000, 2000), bool))
+    bench.it.scene.preview.show(image, plane, box, full)
+    layer = bench.preview
+    assert step > 1
+    assert layer.data.shape == full.shape
+    half = np.array([0.5, 0.5])
+    np.testing.assert_allclose(
+        layer.data_to_world(-half), image.data_to_world(np.array(box[:2]) - half)
+    )
+    np.testing.assert_allclose(
+        layer.data_to_world((3000 / step, 2000 / step) - half),
+        image.data_to_world(np.array(box[2:]) - half),
+    )
+    bench.it.scene.preview.show(image, plane, (1, 2, 3, 4), np.ones((2, 2), np.uint8))
+    np.testing.assert_allclose(layer.data_to_world((0, 0)), image.data_to_world((1, 2)))
+
+
 def test_negative_click_has_other_colour_and_symbol(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     bench.open()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -199,34 +203,63 @@ def test_scaled_and_moved_image(window: Any, picture: Any) -> None:
 
 
 class Watch:
-    """The longest time between two ticks of a timer in this very event loop."""
+    """Holds of the event loop: what lies between two ticks of a timer in it.
+
+    Other programs take the processor away from this one. On Linux the kernel counts for how long
+    the loop's thread could have run and did not get a processor; that is no hold of ours.
+    """
 
     def __init__(self) -> None:
+        self.holds: list[tuple[float, str]] = []
         self.longest = 0.0
-        self._last = time.perf_counter()
+        self._main = threading.get_ident()
+        self._seen = Counter[str]()
+        self._over = threading.Event()
+        self._last, self._waited = time.perf_counter(), waited_seconds()
+        self._looker = threading.Thread(target=self._look, daemon=True)
+        self._looker.start()
         self.timer = QTimer()
         self.timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self.timer.timeout.connect(self.tick)
+        self.timer.timeout.connect(self._tick)
         self.timer.start(1)
 
-    def tick(self) -> None:
-        now = time.perf_counter()
-        self.longest = max(self.longest, now - self._last)
-        self._last = now
+    def _tick(self) -> None:
+        now, waited = time.perf_counter(), waited_seconds()
+        held = 1000 * (now - self._last - (waited - self._waited))
+        self._last, self._waited = now, waited
+        self.longest = max(self.longest, held)
+        if held > LIMIT_MS:
+            self.holds.append((held, ", ".join(place for place, _ in self._seen.most_common(3))))
+        self._seen.clear()
+
+    def _look(self) -> None:
+        """Note where the loop's thread is whenever a tick is late."""
+        while not self._over.wait(0.005):
+            frame = sys._current_frames().get(self._main)
+            if frame is not None and time.perf_counter() - self._last > 0.015:
+                code = frame.f_code
+                self._seen[f"{code.co_qualname} ({Path(code.co_filename).name})"] += 1
 
     def stop(self) -> float:
+        """End it; the longest hold in milliseconds."""
         self.timer.stop()
-        return 1000 * self.longest
+        self._over.set()
+        self._looker.join()
+        return self.longest
+
+
+def waited_seconds() -> float:
+    """For how long this thread has waited for a processor; 0 where that is not known."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def test_the_event_loop_is_never_held_while_encoding(
     window: Any, monkeypatch: pytest.MonkeyPatch, record_property: Any, capsys: Any
 ) -> None:
-    """The real network on a real image; the number is printed.
-
-    A machine that is busy with other work takes the processor away from this loop as well, so the
-    best of a few attempts counts: work of our own in the loop would show in every one.
-    """
+    """The real network on a real image, once; the figures are printed."""
     from napari_inter2former.model import build_model
     from napari_inter2former.predictor import Predictor
 
@@ -244,24 +277,17 @@ def test_the_event_loop_is_never_held_while_encoding(
     bench.idle()
     bench.qtbot.wait(300)
     link, plane = bench.it.link, bench.it.scene.plane()
-    held, idle, encoded = [], [], []
-    for i in range(8):
-        watch = Watch()
-        bench.qtbot.wait(300)
-        idle.append(watch.stop())
+    found = []
+    for i in range(3):
         link.encode_seconds = None
         watch = Watch()
         # As when the view has moved to another part of the image.
-        link.look_at(plane, (250 + 500 * (i // 4), 250 + 500 * (i % 4)))
+        link.look_at(plane, (250, 250 + 500 * i))
         bench.qtbot.waitUntil(lambda: link.encode_seconds is not None, timeout=60_000)
-        held.append(watch.stop())
-        encoded.append(link.encode_seconds)
+        found.append((watch.stop(), link.encode_seconds, watch.holds))
         bench.idle()
-        if held[-1] <= LIMIT_MS:
-            break
-    record_property("longest_hold_ms", min(held))
+    record_property("longest_hold_ms", max(held for held, _, _ in found))
     with capsys.disabled():
-        found = zip(held, encoded, idle, strict=True)
-        words = ", ".join(f"{h:.0f} ms in {s:.2f} s (idle: {i:.0f} ms)" for h, s, i in found)
+        words = ", ".join(f"{held:.0f} ms in {seconds:.2f} s" for held, seconds, _ in found)
         print(f"\nlongest hold of the event loop while encoding: {words}")
-    assert min(held) <= LIMIT_MS
+    assert not [hold for _, _, holds in found for hold in holds]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from napari.layers import Image, Labels, Layer, Points
 from napari.utils import DirectLabelColormap
 
 from napari_inter2former._qt._keys import KEYS
+from napari_inter2former.annotation.pictures import picture_step
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.prompts import Click
 
@@ -24,6 +25,23 @@ ADD_COLOUR, REMOVE_COLOUR = "#35e08d", "#ff5a36"
 ADD_SYMBOL, REMOVE_SYMBOL = "disc", "x"
 MASK_COLOUR = (0.0, 0.9, 1.0)
 TRANSFORM = "scale translate rotate shear affine"
+
+
+class Look(NamedTuple):
+    """Of a point."""
+
+    symbol: str
+    colour: str
+    size: int
+
+    @property
+    def rgba(self) -> tuple[float, ...]:
+        """The colour, each part from 0 to 1."""
+        return (*(int(self.colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1.0)
+
+
+LOOKS = {True: Look(ADD_SYMBOL, ADD_COLOUR, 8), False: Look(REMOVE_SYMBOL, REMOVE_COLOUR, 11)}
+"""By whether a click is foreground."""
 
 
 def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
@@ -92,7 +110,7 @@ class ClicksLayer:
             border_color="white",
             border_width=0,
             symbol=ADD_SYMBOL,
-            size=8,
+            size=LOOKS[True].size,
             canvas_size_limits=(12, 18),
             metadata={MARK: "clicks"},
             **transform_of(image, layout),
@@ -138,10 +156,13 @@ class ClicksLayer:
             self.layer.selected_data = set()
             if not np.array_equal(data, self.layer.data):
                 self.layer.data = data
-            self.layer.features = {"positive": [click.positive for click in clicks]}
+            positive = [click.positive for click in clicks]
+            features = self.layer.features
+            if "positive" not in features or features["positive"].tolist() != positive:
+                self.layer.features = {"positive": positive}
         finally:
             self._quiet = False
-        self.style([click.positive for click in clicks])
+        self.style(positive)
 
     def deselect(self) -> None:
         """Unselect points that were just added; a selection made to move points stays."""
@@ -149,14 +170,21 @@ class ClicksLayer:
             self.layer.selected_data = set()
 
     def style(self, positive: Sequence[bool]) -> None:
-        """Give every point the colour and symbol of its kind."""
-        if not len(positive):
+        """Give every point the colour and symbol of its kind; set what differs, as it redraws."""
+        looks = [LOOKS[bool(p)] for p in positive]
+        if not looks:
             return
+        layer = self.layer
+        symbols = [look.symbol for look in looks]
+        sizes = [look.size for look in looks]
         self._quiet = True
         try:
-            self.layer.symbol = [ADD_SYMBOL if p else REMOVE_SYMBOL for p in positive]
-            self.layer.face_color = [ADD_COLOUR if p else REMOVE_COLOUR for p in positive]
-            self.layer.size = [8 if p else 11 for p in positive]
+            if [str(symbol) for symbol in layer.symbol] != symbols:
+                layer.symbol = symbols
+            if not np.allclose(layer.face_color, [look.rgba for look in looks], atol=1e-3):
+                layer.face_color = [look.colour for look in looks]
+            if list(layer.size) != sizes:
+                layer.size = sizes
         finally:
             self._quiet = False
 
@@ -188,23 +216,36 @@ class PreviewLayer:
         self._empty = True
 
     def show(self, image: Image, plane: Plane, box: Sequence[int], picture: Any) -> None:
-        """Show a picture (0 outside, 1 inside, 2 rim) of shape (h, w) at `box` in `plane`."""
-        corner = np.array(plane.index, dtype=float)
-        corner[list(plane.axes)] = box[0], box[1]
+        """Show a picture (0 outside, 1 inside, 2 rim) of what lies in `box` of `plane`.
+
+        Its pixels are `picture_step` pixels of the image wide.
+        """
+        axes = list(plane.axes)
+        step = picture_step((box[2] - box[0], box[3] - box[1]))
+        corner, steps = np.array(plane.index, dtype=float), np.ones(self._layout.ndim)
+        # The middle of the picture's first pixel.
+        corner[axes] = box[0] + (step - 1) / 2, box[1] + (step - 1) / 2
+        steps[axes] = step
         shape = [1] * self._layout.ndim
         shape[plane.axes[0]], shape[plane.axes[1]] = picture.shape
         self.layer.data = np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape)
-        self.place(image, corner)
+        self.place(image, corner, steps)
         self._empty = False
 
-    def place(self, image: Image, corner: npt.NDArray[np.float64]) -> None:
-        """Put the layer's first pixel on the pixel `corner` of the annotation axes."""
+    def place(
+        self,
+        image: Image,
+        corner: npt.NDArray[np.float64],
+        steps: npt.NDArray[np.float64] | float = 1.0,
+    ) -> None:
+        """Put the layer's first pixel, `steps` wide, on `corner` of the annotation axes."""
         transform = transform_of(image, self._layout)
         transform.pop("units", None)
         translate = transform.pop("translate")
+        transform["scale"] = transform["scale"] * steps
         set_transform(self.layer, transform)
         # With the image's translation instead of the present one the corner lies here.
-        world = np.asarray(self.layer.data_to_world(corner))
+        world = np.asarray(self.layer.data_to_world(corner / steps))
         place = self.layer.affine.inverse(world) - np.asarray(self.layer.translate) + translate
         set_transform(self.layer, {"translate": place})
 
@@ -224,8 +265,21 @@ class PreviewLayer:
 def choose_polarity(layer: Points, event: Any) -> None:
     """Decide between foreground and background, before napari adds the point of a click."""
     if str(layer.mode) == "add":
-        background = event.button == 2 or "Shift" in event.modifiers
-        layer.feature_defaults = {"positive": [not background]}
+        set_polarity(layer, not (event.button == 2 or "Shift" in event.modifiers))
+
+
+def set_polarity(layer: Points, positive: bool) -> None:
+    """Make the next point one of foreground or background, with its looks."""
+    look, defaults = LOOKS[positive], layer.feature_defaults
+    with layer.block_update_properties():  # selected points keep theirs
+        if str(layer.current_symbol) != look.symbol:
+            layer.current_symbol = look.symbol
+        if str(layer.current_face_color).lower() != look.colour:
+            layer.current_face_color = look.colour
+        if layer.current_size != look.size:
+            layer.current_size = look.size
+    if "positive" not in defaults or bool(defaults["positive"].iloc[0]) is not positive:
+        layer.feature_defaults = {"positive": [positive]}
 
 
 def _pressed(method: Callable[[], object]) -> Callable[[Points], None]:
