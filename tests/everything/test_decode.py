@@ -26,7 +26,7 @@ def test_pieces_lie_round_their_clicks(model, shape):
     clicks = [(0, 0), (shape[0] - 1, shape[1] - 1), *drawn]
     pieces = decode_first_clicks(model, features, clicks)
     assert any(piece.logits.size for piece in pieces)
-    for (row, column), (logits, box, frame) in zip(clicks, pieces, strict=True):
+    for (row, column), (logits, box, frame, _) in zip(clicks, pieces, strict=True):
         assert frame[0] <= row < frame[2] <= shape[0]
         assert frame[1] <= column < frame[3] <= shape[1]
         assert logits.shape == (box[2] - box[0], box[3] - box[1])

@@ -11,8 +11,9 @@ from napari_inter2former.everything import (
     stream_everything,
 )
 from napari_inter2former.everything._blocks import HALO, block_side, blocks_of
+from napari_inter2former.everything._decode import Piece
 from napari_inter2former.everything._merge import surviving
-from napari_inter2former.everything._shapes import spread_points
+from napari_inter2former.everything._shapes import cut_out, deepest
 from napari_inter2former.predictor import Mask
 
 AT_ONE = EverythingSettings(zoom=1)
@@ -88,6 +89,20 @@ def test_a_region(fake, grid_of_discs, picture):
     assert (whole.labels[result.labels > 0] > 0).all()
     with pytest.raises(SettingsError, match="holds no pixel"):
         segment_everything(picture(truth), fake, region=(500, 0, 600, 10))
+
+
+def test_what_the_search_for_the_zoom_looked_at_is_not_searched_again(
+    fake, grid_of_discs, picture, tmp_path
+):
+    image = picture(grid_of_discs((300, 280), 70, 20))
+    first = segment_everything(image, fake, settings=AT_ONE)
+    alone, fake.encoded, fake.clicks = fake.encoded, 0, 0
+    again = segment_everything(image, fake)
+    assert (again.labels == first.labels).all()
+    assert fake.encoded == alone
+    fake.encoded = 0
+    stream_everything(image, lambda *_: None, tmp_path / "work", fake)
+    assert fake.encoded == alone
 
 
 def test_size_and_score_limits(fake, discs, picture):
@@ -181,16 +196,23 @@ def test_the_better_of_two_masks_stays():
     assert surviving(masks) == [masks[1], masks[2]]
 
 
-def test_test_clicks_lie_inside_and_apart():
+def test_the_middle_of_a_mask_is_its_deepest_pixel():
     mask = np.zeros((20, 60), np.bool_)
-    mask[5:15, 5:55] = True
     mask[9:11] = True
-    first, second, third = spread_points(mask, 3)
-    assert mask[first]
-    assert mask[second]
-    assert mask[third]
-    assert abs(second[1] - third[1]) > 15
-    assert spread_points(np.ones((1, 1), np.bool_), 3)[0] == (0, 0)
+    mask[3:16, 30:43] = True
+    assert deepest(mask) == (9, 36)
+    assert deepest(np.ones((1, 1), np.bool_)) == (0, 0)
+
+
+def test_without_a_predicted_iou_certainty_is_the_score():
+    logits = np.array([[3.0, 3.0, 0.5, 0.5, -2.0]], np.float32)
+    box = (4, 4, 5, 9)
+    sure = cut_out(Piece(logits, box, (0, 0, 50, 50)), (4, 5), (50, 50))
+    assert sure is not None
+    assert sure.score == 0.5
+    told = cut_out(Piece(logits, box, (0, 0, 50, 50), 0.8), (4, 5), (50, 50))
+    assert told is not None
+    assert told.score == 0.8
 
 
 @pytest.mark.parametrize("exponent", [-2, 0, 1, 3])

@@ -22,7 +22,7 @@ Find and segment all objects of images of any size, and write for each image NAM
 (NAME_labels.ome.tif or NAME_labels.ome.zarr) and a table of the objects with area, centroid, box
 and score (NAME_objects.csv).
 
-A grid of clicks is laid over each image; masks that other clicks inside them do not draw again are
+A grid of clicks is laid over each image; masks that the network itself expects to be poor are
 background. Images that are done are skipped, and an interrupted run goes on where it stopped.
 Images that fail are named at the end, and the exit status is 1."""
 

@@ -43,11 +43,14 @@ class Piece(NamedTuple):
         (r0, c0, r1, c1), pixels of the encoded window.
     frame : tuple of int
         The part of the window that the click was decoded on, likewise.
+    iou : float or None
+        Predicted IoU; None from a network without the head.
     """
 
     logits: Floats
     box: tuple[int, int, int, int]
     frame: tuple[int, int, int, int]
+    iou: float | None = None
 
 
 def encode(model: Inter2Former, pixels: Floats) -> ImageFeatures:
@@ -93,8 +96,9 @@ def _decode(model: Inter2Former, features: ImageFeatures, row: int, column: int)
     piece = replace(
         features,
         tokens=features.tokens[:, top:bottom, left:right].contiguous(),
+        # Views: of the edge terms only the box of what is found is read.
         edges=[
-            edge[:, top * s : bottom * s, left * s : right * s].contiguous()
+            edge[:, top * s : bottom * s, left * s : right * s]
             for edge, s in zip(features.edges, (2, 4, 8, 16), strict=True)
         ],
         shape=(height, width),
@@ -103,11 +107,12 @@ def _decode(model: Inter2Former, features: ImageFeatures, row: int, column: int)
     r0, c0 = top * PATCH, left * PATCH
     reference = rm.new(height, width)
     rm.add_click(reference, row - r0, column - c0, positive=True)
-    logits, box, *_ = model.decode(piece, reference.to(features.tokens.device))
+    logits, box, iou = model.decode(piece, reference.to(features.tokens.device))
     return Piece(
         logits.to("cpu", torch.float32).numpy(),
         (r0 + box[0], c0 + box[1], r0 + box[2], c0 + box[3]),
         (r0, c0, r0 + height, c0 + width),
+        iou,
     )
 
 

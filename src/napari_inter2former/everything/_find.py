@@ -1,4 +1,4 @@
-"""Objects in one encoded window: click a grid, keep what survives further clicks."""
+"""Objects in one encoded window: click a grid, then the middle of what was drawn."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from napari_inter2former.everything._shapes import (
     Shape,
     cut_out,
+    deepest,
     intersection,
     overlaps,
-    spread_points,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ SAME = 0.6
 """Masks with a higher intersection over union are one object."""
 COVERED = 0.6
 """A mask that shares more than this part of itself with a better one is dropped."""
-HOPELESS = 0.25
-"""A mask whose intersection over union with that of another click inside it is lower is dropped."""
+HOPELESS = 0.4
+"""Masks of a lower score are not clicked again."""
 
 BATCH = 16
 """Clicks between two looks at whether the search is still wanted."""
@@ -46,16 +46,18 @@ class Candidate:
     Attributes
     ----------
     shape : Shape
-        In pixels of the window; drawn by a click at its centre.
+        In pixels of the window.
     centre : tuple of int
-        That click.
-    score : float
-        0 to 1: how well further clicks inside the mask draw it again.
+        Its deepest pixel.
     """
 
     shape: Shape
     centre: Click
-    score: float
+
+    @property
+    def score(self) -> float:
+        """How good the mask is, 0 to 1; see `Shape`."""
+        return self.shape.score
 
 
 def click_grid(area: Box, spacing: int) -> list[Click]:
@@ -85,9 +87,9 @@ def find_objects(
 ) -> list[Candidate]:
     """Find the objects that clicks on a grid hit.
 
-    A click on background draws something too, but something else wherever it lies, while every
-    click inside an object draws the same mask. So each mask is clicked again at its centre and
-    far from it, and its score is the agreement of what these clicks draw.
+    Where a click lies in its object, it lies by chance, and the network was trained on first clicks
+    near the middle. So each mask is drawn again by a click at its middle. A click on background
+    draws something too; the network's own estimate of the IoU tells it from objects.
 
     Parameters
     ----------
@@ -106,24 +108,9 @@ def find_objects(
         Best first, without duplicates.
     """
     drawn = _unique(_draw(model, features, clicks, cancel))
-    # Most of what lies on background fails the first test, and costs no more.
-    far = [_points(shape, 2)[1] for shape in drawn]
-    tested = zip(drawn, _draw(model, features, far, cancel, keep_all=True), strict=True)
-    passed = [(shape, other) for shape, other in tested if overlaps(shape, other) >= HOPELESS]
-    centres = [_points(shape, 1)[0] for shape, _ in passed]
+    centres = [_middle(shape) for shape in drawn if shape.score >= HOPELESS]
     redrawn = _draw(model, features, centres, cancel)
-    first_test = {
-        id(shape): other
-        for shape, (_, other) in zip(redrawn, passed, strict=True)
-        if shape is not None
-    }
-    centred = _unique(redrawn)
-    points = [_points(shape, 2) for shape in centred]
-    second_test = _draw(model, features, [far for _, far in points], cancel, keep_all=True)
-    return without_duplicates(
-        Candidate(shape, centre, _agreement(shape, (first_test[id(shape)], again)))
-        for shape, (centre, _), again in zip(centred, points, second_test, strict=True)
-    )
+    return without_duplicates(Candidate(shape, _middle(shape)) for shape in _unique(redrawn))
 
 
 def without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:
@@ -145,41 +132,34 @@ def _draw(
     features: ImageFeatures,
     clicks: Sequence[Click],
     cancel: Callable[[], None],
-    keep_all: bool = False,
-) -> list[Shape | None]:
-    """Return what each click draws; None for nothing of use."""
+) -> list[Shape]:
+    """Return what clicks draw that may be objects."""
     from napari_inter2former.everything._decode import decode_first_clicks  # imports torch
 
-    shapes: list[Shape | None] = []
+    shapes: list[Shape] = []
     for start in range(0, len(clicks), BATCH):
         cancel()
         part = clicks[start : start + BATCH]
         for click, piece in zip(part, decode_first_clicks(model, features, part), strict=True):
             shape = cut_out(piece, click, features.shape)
-            if shape is not None and not keep_all:
-                r0, c0, r1, c1 = piece.frame
-                too_large = shape.area > LARGEST_SHARE * (r1 - r0) * (c1 - c0)
-                if shape.area < SMALLEST or shape.cut or too_large:
-                    shape = None
-            shapes.append(shape)
+            if shape is None or shape.area < SMALLEST or shape.cut:
+                continue
+            r0, c0, r1, c1 = piece.frame
+            if shape.area <= LARGEST_SHARE * (r1 - r0) * (c1 - c0):
+                shapes.append(shape)
     return shapes
 
 
-def _unique(shapes: Iterable[Shape | None]) -> list[Shape]:
-    """Keep the most certain one of masks that are nearly the same."""
+def _unique(shapes: Iterable[Shape]) -> list[Shape]:
+    """Keep the best one of masks that are nearly the same."""
     kept: list[Shape] = []
-    there = (shape for shape in shapes if shape is not None)
-    for shape in sorted(there, key=lambda s: (-s.certainty, s.box)):
+    for shape in sorted(shapes, key=lambda s: (-s.score, s.box)):
         if all(overlaps(shape, other) <= SAME for other in kept):
             kept.append(shape)
     return kept
 
 
-def _points(shape: Shape, count: int) -> list[Click]:
+def _middle(shape: Shape) -> Click:
     r0, c0 = shape.box[:2]
-    return [(r0 + r, c0 + c) for r, c in spread_points(shape.data, count)]
-
-
-def _agreement(shape: Shape, others: Sequence[Shape | None]) -> float:
-    values = [overlaps(shape, other) for other in others]
-    return sum(values) / len(values)
+    row, column = deepest(shape.data)
+    return r0 + row, c0 + column

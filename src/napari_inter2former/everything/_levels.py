@@ -42,6 +42,7 @@ def choose_levels(
     side: int,
     region: Box | None = None,
     cancel: Callable[[], None] = lambda: None,
+    searched: dict[Block, list[Mask]] | None = None,
 ) -> list[int]:
     """Choose the zooms, best first.
 
@@ -57,6 +58,8 @@ def choose_levels(
         Of the encoded windows.
     region : tuple of int, optional
         (r0, c0, r1, c1) in image pixels.
+    searched : dict, optional
+        Gets the blocks that were searched for it and what they hold.
 
     Returns
     -------
@@ -78,8 +81,10 @@ def choose_levels(
 
     def probe(exponent: int) -> float:
         blocks = _probes(source, blocks_of(shape, exponent, side, region))
-        masks = [m for b in blocks for m in search_block(model, source, b, settings, cancel)]
-        found[exponent] = surviving(masks)
+        held = {b: search_block(model, source, b, settings, cancel) for b in blocks}
+        if searched is not None:
+            searched.update(held)
+        found[exponent] = surviving([mask for masks in held.values() for mask in masks])
         covered = sum(_core_pixels(block) for block in blocks)
         worth[exponent] = sum(m.area * m.score for m in found[exponent]) / covered
         return worth[exponent]

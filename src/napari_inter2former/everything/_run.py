@@ -17,7 +17,7 @@ from napari_inter2former.everything._settings import EverythingSettings, Setting
 from napari_inter2former.images import as_image_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy.typing as npt
 
@@ -32,6 +32,7 @@ __all__ = [
     "as_network",
     "find_everything",
     "find_masks",
+    "keep_searched",
     "merged",
     "plan_blocks",
     "segment_everything",
@@ -70,8 +71,8 @@ def segment_everything(
     """Find and segment all objects of an image plane.
 
     A grid of clicks is laid over the image (the Segment Anything Task of SegNext, section 4), at
-    the zooms at which objects are found. Masks that other clicks inside them do not draw again
-    are background and dropped, duplicates too.
+    the zooms at which objects are found. What is drawn is drawn again by a click at its middle;
+    masks that the network itself thinks poor are background and dropped, duplicates too.
 
     Parameters
     ----------
@@ -141,7 +142,7 @@ def find_everything(
     if parts is None:
         parts = MemoryParts()
     cancel = (lambda: progress(0, 0)) if progress is not None else (lambda: None)
-    blocks = plan_blocks(network, source, settings, region, cancel)
+    blocks = plan_blocks(network, source, settings, parts, region, cancel)
     for done in find_masks(network, source, blocks, settings, parts, cancel):
         if progress is not None:
             progress(done, len(blocks))
@@ -152,10 +153,11 @@ def plan_blocks(
     model: Inter2Former,
     source: ImageSource,
     settings: EverythingSettings,
+    parts: Parts,
     region: Box | None = None,
     cancel: Callable[[], None] = lambda: None,
 ) -> list[Block]:
-    """Choose the zooms, and list the blocks of all of them.
+    """Choose the zooms, and list the blocks of all of them; what was found thereby is kept.
 
     Raises
     ------
@@ -173,8 +175,20 @@ def plan_blocks(
                 "the last)."
             )
     side = block_side(model.config.window)
-    levels = choose_levels(model, source, settings, side, region, cancel)
-    return [block for level in levels for block in blocks_of(source.shape, level, side, region)]
+    searched: dict[Block, list[Mask]] = {}
+    levels = choose_levels(model, source, settings, side, region, cancel, searched)
+    blocks = [block for level in levels for block in blocks_of(source.shape, level, side, region)]
+    keep_searched(parts, blocks, searched)
+    return blocks
+
+
+def keep_searched(
+    parts: Parts, blocks: Sequence[Block], searched: Mapping[Block, Sequence[Mask]]
+) -> None:
+    """Keep what is known of some blocks already, so that they are not searched again."""
+    for part, block in enumerate(blocks):
+        if block in searched and not parts.has(part):
+            parts.put(part, searched[block])
 
 
 def find_masks(

@@ -24,8 +24,9 @@ class EverythingSettings:
         Distance of the grid's clicks in input pixels of the model, a multiple of 16. 64 gives
         16 x 16 clicks on 1024 x 1024 pixels.
     min_score : float
-        Objects below this score (0 to 1) are dropped. The score is how well a mask survives
-        clicks elsewhere inside it.
+        Objects below this score (0 to 1) are dropped. The score is the intersection over union
+        that the network expects of its mask; of weights without that estimate, the share of the
+        mask's pixels that it is certain of.
     min_area, max_area : int
         Limits in image pixels; smaller and larger objects are dropped.
     zoom : float, optional
@@ -38,7 +39,7 @@ class EverythingSettings:
     """
 
     spacing: int = 32
-    min_score: float = 0.5
+    min_score: float = 0.65
     min_area: int = 20
     max_area: int | None = None
     zoom: float | None = None

@@ -10,16 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from napari_inter2former.everything._decode import Piece
 
-__all__ = ["Box", "Shape", "cut_out", "intersection", "overlaps", "spread_points"]
+__all__ = ["Box", "Shape", "cut_out", "deepest", "intersection", "overlaps"]
 
 TOUCHING_PIXELS = 3
 """So many mask pixels on the frame's border make a mask touch it; fewer are specks."""
-DEPTH_SHARE = 0.2
-"""Clicks that test a mask lie at least this share of its greatest depth inside it."""
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -40,8 +36,9 @@ class Shape:
         What it was drawn from.
     area : int
         Pixels of the mask.
-    certainty : float
-        Share of its pixels with a logit above 1.
+    score : float
+        0 to 1, how good a mask it is: the predicted IoU, and of a network without that head the
+        share of its pixels with a logit above 1.
     cut : bool
         Whether it reaches a border of its frame that is none of the window.
     """
@@ -50,7 +47,7 @@ class Shape:
     box: Box
     logits: Floats
     area: int
-    certainty: float
+    score: float
     cut: bool
 
 
@@ -88,8 +85,10 @@ def cut_out(piece: Piece, click: tuple[int, int], window: tuple[int, int]) -> Sh
         (data[:, -1], box[3] >= frame[3] < window[1]),
     )
     cut = any(at and int(np.count_nonzero(line)) >= TOUCHING_PIXELS for line, at in lines)
-    certain = int(np.count_nonzero(data & (logits > 1)))
-    return Shape(data, box, logits, area, certain / area, cut)
+    score = piece.iou
+    if score is None:
+        score = int(np.count_nonzero(data & (logits > 1))) / area
+    return Shape(data, box, logits, area, score, cut)
 
 
 def intersection(a: Bools, box_a: Box, b: Bools, box_b: Box) -> int:
@@ -103,40 +102,22 @@ def intersection(a: Bools, box_a: Box, b: Bools, box_b: Box) -> int:
     return int(np.count_nonzero(first & second))
 
 
-def overlaps(a: Shape, b: Shape | None) -> float:
-    """Intersection over union of two shapes; 0 if there is no second one."""
-    if b is None:
-        return 0.0
+def overlaps(a: Shape, b: Shape) -> float:
+    """Intersection over union of two shapes."""
     common = intersection(a.data, a.box, b.data, b.box)
     return common / (a.area + b.area - common)
 
 
-def spread_points(data: Bools, count: int) -> Sequence[tuple[int, int]]:
-    """Choose points of a mask: its deepest, then those farthest from all chosen before.
+def deepest(data: Bools) -> tuple[int, int]:
+    """Return the row and column of the mask's pixel that lies farthest from its border.
 
     Parameters
     ----------
     data : array of bool, (h, w)
         A mask with at least one pixel.
-    count : int
-        How many; small masks give fewer different ones.
-
-    Returns
-    -------
-    sequence of (int, int)
-        Row and column in `data`; the first is the deepest.
     """
     depth = cv2.distanceTransform(
         np.pad(data, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
     )[1:-1, 1:-1]
-    deepest = int(np.argmax(depth))
-    points = [divmod(deepest, data.shape[1])]
-    if count > 1:
-        rows, columns = np.nonzero(depth >= DEPTH_SHARE * depth.flat[deepest])
-        distance = np.full(rows.shape, np.inf)
-        while len(points) < count:
-            row, column = points[-1]
-            distance = np.minimum(distance, (rows - row) ** 2 + (columns - column) ** 2)
-            farthest = int(np.argmax(distance))
-            points.append((int(rows[farthest]), int(columns[farthest])))
-    return points
+    row, column = divmod(int(np.argmax(depth)), data.shape[1])
+    return row, column

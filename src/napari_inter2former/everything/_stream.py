@@ -14,7 +14,12 @@ from napari_inter2former.everything._blocks import Block, block_side, blocks_of
 from napari_inter2former.everything._levels import choose_levels
 from napari_inter2former.everything._paint import paint_parts
 from napari_inter2former.everything._parts import FolderParts
-from napari_inter2former.everything._run import as_network, find_masks, merged
+from napari_inter2former.everything._run import (
+    as_network,
+    find_masks,
+    keep_searched,
+    merged,
+)
 from napari_inter2former.everything._settings import EverythingSettings
 from napari_inter2former.images import as_image_source
 
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from napari_inter2former.everything._paint import ObjectTable
     from napari_inter2former.images import ImageSource
     from napari_inter2former.model import Inter2Former
+    from napari_inter2former.predictor import Mask
 
 __all__ = [
     "Stored",
@@ -150,11 +156,14 @@ def prepare_everything(
         "settings": asdict(settings),
     }
     side = block_side(model.config.window)
+    searched: dict[Block, list[Mask]] = {}
     levels = _levels_before(work, key)
     if levels is None:
-        levels = choose_levels(model, source, settings, side)
+        levels = choose_levels(model, source, settings, side, searched=searched)
     parts = FolderParts(work, {"key": key, "levels": levels})
-    return [b for level in levels for b in blocks_of(source.shape, level, side)], parts
+    blocks = [b for level in levels for b in blocks_of(source.shape, level, side)]
+    keep_searched(parts, blocks, searched)
+    return blocks, parts
 
 
 def finish_everything(
