@@ -154,24 +154,14 @@ void gather(const Tiles<V>& tiles, const Block& block, int64_t features) {
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
         for (int64_t row = 0; row < tiles.rows(tile); ++row) {
             const int64_t token = block.tokens[tiles.first(tile) + row];
-            float* to = tiles.input(tile) + row * V::width;
-            load_row<V>(block.x + token * features, features, to, tile_stride<V>);
-            if (block.norm != nullptr) {
-                normalise_row<V>(to, features, tile_stride<V>, block.norm->weight,
-                                 block.norm->bias);
-            }
+            load_row<V>(block.x + token * features, features, tiles.input(tile) + row * V::width,
+                        tile_stride<V>);
+        }
+        if (block.norm != nullptr) {
+            normalise_rows<V>(tiles.input(tile), tiles.rows(tile), V::width, features,
+                              tile_stride<V>, block.norm->weight, block.norm->bias);
         }
     }
-}
-
-// Asks for the cache lines of a row's columns from `first` on, which will be needed soon.
-inline void prefetch(const float* row, int64_t first, int64_t count) {
-#if defined(__GNUC__) || defined(__clang__)
-    constexpr int64_t line = 16;  // floats
-    for (int64_t i = first; i < first + count; i += line) __builtin_prefetch(row + i);
-#else
-    static_cast<void>(row), static_cast<void>(first), static_cast<void>(count);
-#endif
 }
 
 // The expert on gathered tokens.
@@ -185,7 +175,7 @@ void apply(const Tiles<V>& tiles, const ExpertWeights& weights, const Block& blo
         const float* packed = weights.gate_up + panel * tiles.input_vectors * width * 2 * width;
         for (int64_t tile = 0; tile < tiles.count; ++tile) {
             for (int64_t i = tiles.first(tile); i < tiles.first(tile + 1); ++i) {
-                prefetch(block.y + block.tokens[i] * weights.width, panel * part, part);
+                prefetch(block.y + block.tokens[i] * weights.width + panel * part, part);
             }
             const HiddenPanel<V> work{tiles.input(tile), packed, tiles.input_vectors,
                                       tiles.hidden(tile) + panel * tile_stride<V>};
@@ -193,10 +183,8 @@ void apply(const Tiles<V>& tiles, const ExpertWeights& weights, const Block& blo
         }
     }
     for (int64_t tile = 0; tile < tiles.count; ++tile) {
-        for (int64_t row = 0; row < tiles.rows(tile); ++row) {
-            normalise_row<V>(tiles.hidden(tile) + row * width, weights.hidden, tile_stride<V>,
-                             weights.norm_weight, weights.norm_bias);
-        }
+        normalise_rows<V>(tiles.hidden(tile), tiles.rows(tile), width, weights.hidden,
+                          tile_stride<V>, weights.norm_weight, weights.norm_bias);
     }
     for (int64_t column = 0; column < weights.width; column += 2 * width) {
         const float* packed = weights.down + column * tiles.hidden_vectors * width;

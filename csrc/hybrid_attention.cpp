@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
+#include "packed_keys.hpp"
 #include "thread_pool.hpp"
 
 namespace inter2former {
@@ -79,29 +82,13 @@ void HybridAttention::run(const float* qkv, const uint8_t* edge, const float* co
         }
         const float* value = qkv + 2 * inner + h * dim_;
         const int64_t first = (number - code_tasks) * key_block, half = dim_ / 2;
-        float* to_keys = key_data + h * padded * dim;
-        float* to_values = value_data + h * padded * dim;
-        Floats rotated(unsigned_size(dim), 0.0f);
+        float* rotated = scratch(dim);
         for (int64_t i = first; i < first + key_block; ++i) {
             // The last block is filled up with zeros.
-            if (i < tokens) {
-                const float *x = key + i * row, *c = cos + i * half, *s = sin + i * half;
-                for (int64_t k = 0; k < half; ++k) {
-                    rotated[unsigned_size(k)] = x[k] * c[k] - x[k + half] * s[k];
-                    rotated[unsigned_size(k + half)] = x[k + half] * c[k] + x[k] * s[k];
-                }
-            } else {
-                std::fill(rotated.begin(), rotated.end(), 0.0f);
-            }
-            float* to = to_keys + i / lanes * lanes * dim + i % lanes;
-            for (int64_t k = 0; k < dim; ++k) to[k * lanes] = rotated[unsigned_size(k)];
-            for (int64_t panel = 0; panel < dim; panel += lanes) {
-                float* v = to_values + panel * padded + i * lanes;
-                const int64_t filled =
-                    i < tokens ? std::max<int64_t>(std::min(lanes, dim_ - panel), 0) : 0;
-                std::copy_n(value + i * row + panel, filled, v);
-                std::fill(v + filled, v + lanes, 0.0f);
-            }
+            const bool there = i < tokens;
+            pack_key(kernel_, i, there ? key + i * row : nullptr, there ? value + i * row : nullptr,
+                     cos + i * half, sin + i * half, dim_, dim, padded, rotated,
+                     key_data + h * padded * dim, value_data + h * padded * dim);
         }
     });
     if (other_count) {
@@ -145,6 +132,40 @@ void HybridAttention::run(const float* qkv, const uint8_t* edge, const float* co
                               std::min(other_group, other_count - first), row, dim_},
                              out + h * dim_, inner, scratch(kernel_.codes_scratch(bits_, dim)));
     });
+}
+
+AttentionLayer::AttentionLayer(HybridAttention attention, PackedLinear to_qkv,
+                               PackedLinear project)
+    : attention_(std::move(attention)), to_qkv_(std::move(to_qkv)), project_(std::move(project)) {}
+
+void AttentionLayer::run(float* x, int64_t tokens, const uint8_t* edge, const float* cos,
+                         const float* sin, const KnownTokens& known, int threads) const {
+    thread_local Floats qkv, attended;
+    thread_local std::vector<int64_t> unknown;
+    const int64_t inner = attention_.heads() * attention_.dim();
+    qkv.resize(unsigned_size(tokens * 3 * inner));
+    attended.resize(unsigned_size(tokens * inner));
+    if (known.slots == nullptr) {
+        to_qkv_.run(x, nullptr, tokens, nullptr, qkv.data(), threads);
+    } else {
+        unknown.clear();
+        const auto has = [&](int64_t i) { return known.slots[i] < 5 && known.qkv[known.slots[i]]; };
+        for (int64_t i = 0; i < tokens; ++i) {
+            if (!has(i)) unknown.push_back(i);
+        }
+        float* to = qkv.data();
+        const int64_t some = 256;
+        parallel_for(threads, divided_up(tokens, some), [&](int64_t task) {
+            for (int64_t i = task * some; i < std::min((task + 1) * some, tokens); ++i) {
+                if (!has(i)) continue;
+                std::copy_n(known.qkv[known.slots[i]] + i * 3 * inner, 3 * inner,
+                            to + i * 3 * inner);
+            }
+        });
+        to_qkv_.run(x, unknown.data(), static_cast<int64_t>(unknown.size()), nullptr, to, threads);
+    }
+    attention_.run(qkv.data(), edge, cos, sin, tokens, attended.data(), nullptr, threads);
+    project_.run(attended.data(), nullptr, tokens, x, x, threads);
 }
 
 }  // namespace inter2former

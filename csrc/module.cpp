@@ -8,8 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "arrays.hpp"
-#include "click_bindings.hpp"
+#include "bindings.hpp"
 #include "experts.hpp"
 #include "fingerprint.hpp"
 #include "hybrid_experts.hpp"
@@ -157,5 +156,7 @@ PYBIND11_MODULE(_native, module) {
              py::arg("norm_bias"), py::arg("down"), py::arg("isa"))
         .def("run", &run_hybrid, py::arg("x"), py::arg("edge"), py::arg("residual"),
              py::arg("out"), py::arg("threads"));
-    bind_click(module);
+    bind_decoder(module);
+    bind_encoder(module);
+    bind_regions(module);
 }

@@ -1,7 +1,9 @@
 #include "prompt_field.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <stdexcept>
 
 #include "thread_pool.hpp"
 
@@ -31,6 +33,12 @@ constexpr int64_t patch = 16, labels = 5;
 constexpr uint8_t possible_background = 1, unknown = 2, mixed = 255;
 constexpr int64_t tokens_per_task = 6;
 
+// Memory that is kept from mask to mask; what is in it does not matter.
+template <class Values>
+void reserve(Values& values, int64_t size) {
+    if (values.size() < unsigned_size(size)) values.resize(unsigned_size(size));
+}
+
 int64_t side_of(size_t level) { return 8 >> level; }  // positions per token
 
 }  // namespace
@@ -48,18 +56,19 @@ struct PromptField::Pixels {
     uint8_t* kinds;  // (token, side, side) labels or `mixed`; or null
 };
 
-PromptField::PromptField(const PackedPrompt& packed, const uint8_t* reference, int64_t rows,
-                         int64_t columns, int threads)
-    : packed_(packed), rows_(rows), columns_(columns) {
+void PromptField::embed(const uint8_t* reference, int64_t rows, int64_t columns, int threads) {
+    rows_ = rows, columns_ = columns;
+    term_slots_.clear();
     look(reference, threads);
+    find_varied();
     levels_.resize(4);
     labels_.resize(4);
     for (size_t level = 0; level < 4; ++level) {
-        const Floats& constant = packed.constants[level];
+        const Floats& constant = packed_.constants[level];
         const auto channels = static_cast<int64_t>(constant.size()) / labels;
         const int64_t positions = side_of(level) * side_of(level);
-        levels_[level].resize(unsigned_size((labels + computed()) * positions * channels));
-        labels_[level].resize(unsigned_size((labels + computed()) * positions));
+        reserve(levels_[level], (labels + computed()) * positions * channels);
+        reserve(labels_[level], (labels + computed()) * positions);
         float* to = levels_[level].data();
         uint8_t* kind = labels_[level].data();
         for (int64_t label = 0; label < labels; ++label) {
@@ -72,13 +81,13 @@ PromptField::PromptField(const PackedPrompt& packed, const uint8_t* reference, i
     if (varied_.empty()) return;
     embed_first(reference, threads);
     for (size_t level = 1; level < 4; ++level) {
-        const PackedConvolution& convolution = packed.convolutions[level - 1];
+        const PackedConvolution& convolution = packed_.convolutions[level - 1];
         const int64_t positions = side_of(level) * side_of(level);
         // Outside the image lies possible background.
         const float* outside =
-            packed.constants[level - 1].data() + possible_background * convolution.channels;
+            packed_.constants[level - 1].data() + possible_background * convolution.channels;
         convolve({convolution, level - 1, 2, outside, possible_background,
-                  packed.constants[level].data(), true,
+                  packed_.constants[level].data(), true,
                   levels_[level].data() + labels * positions * convolution.outputs,
                   labels_[level].data() + labels * positions},
                  varied_, threads);
@@ -87,13 +96,14 @@ PromptField::PromptField(const PackedPrompt& packed, const uint8_t* reference, i
 
 void PromptField::look(const uint8_t* reference, int threads) {
     const int64_t width = columns_ * patch, height = rows_ * patch;
-    std::vector<uint8_t> own(unsigned_size(rows_ * columns_));
-    edge_.resize(own.size());
-    slots_.resize(own.size());
-    uint8_t* kinds = own.data();
+    kinds_.resize(unsigned_size(rows_ * columns_));
+    edge_.resize(kinds_.size());
+    uint8_t* kinds = kinds_.data();
     const int64_t some = 4;  // rows of tokens per task
     const int64_t tasks = divided_up(rows_, some);
-    parallel_for(threads, tasks, [=](int64_t task) {
+    std::atomic<bool> wrong{false};
+    parallel_for(threads, tasks, [=, &wrong](int64_t task) {
+        uint64_t high = 0, above_four = 0;
         for (int64_t r = task * some; r < std::min((task + 1) * some, rows_); ++r) {
             for (int64_t c = 0; c < columns_; ++c) {
                 const uint8_t* at = reference + r * patch * width + c * patch;
@@ -102,14 +112,15 @@ void PromptField::look(const uint8_t* reference, int threads) {
                     uint64_t halves[2];
                     std::memcpy(halves, at + y * width, patch);
                     differs |= (halves[0] ^ first) | (halves[1] ^ first);
+                    for (uint64_t v : halves) high |= v, above_four |= v >> 2 & (v | v >> 1);
                 }
                 kinds[r * columns_ + c] = differs ? mixed : at[0];
             }
         }
+        constexpr uint64_t ones = 0x0101010101010101ull;
+        if ((high & 0xf8 * ones) | (above_four & ones)) wrong = true;
     });
-    const auto kind = [=](int64_t r, int64_t c) {
-        return r < 0 || c < 0 ? possible_background : kinds[r * columns_ + c];
-    };
+    if (wrong) throw std::invalid_argument("labels of a reference mask are 0 to 4");
     uint8_t* edges = edge_.data();
     parallel_for(threads, tasks, [=](int64_t task) {
         for (int64_t r = task * some; r < std::min((task + 1) * some, rows_); ++r) {
@@ -136,6 +147,14 @@ void PromptField::look(const uint8_t* reference, int threads) {
             }
         }
     });
+}
+
+void PromptField::find_varied() {
+    slots_.resize(kinds_.size());
+    varied_.clear();
+    const auto kind = [this](int64_t r, int64_t c) {
+        return r < 0 || c < 0 ? possible_background : kinds_[unsigned_size(r * columns_ + c)];
+    };
     // The convolutions look at the token and up to 15 pixels above and to the left of it.
     for (int64_t r = 0; r < rows_; ++r) {
         for (int64_t c = 0; c < columns_; ++c) {
@@ -281,7 +300,7 @@ void PromptField::make_terms(int64_t top, int64_t left, int64_t bottom, int64_t 
         const size_t level = 2 - i;  // strides 8, 4, 2
         const PackedConvolution& skip = packed_.skips[i];
         const int64_t positions = side_of(level) * side_of(level);
-        terms_[i].resize((labels + tokens.size()) * unsigned_size(positions * skip.outputs));
+        reserve(terms_[i], (labels + static_cast<int64_t>(tokens.size())) * positions * skip.outputs);
         float* to = terms_[i].data();
         for (int64_t label = 0; label < labels; ++label) {
             for (int64_t p = 0; p < positions; ++p, to += skip.outputs) {

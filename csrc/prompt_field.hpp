@@ -33,13 +33,15 @@ struct PackedPrompt {
     std::vector<Floats> term_constants;           // strides 8, 4, 2
 };
 
-// The prompt embedding of one reference mask. A token whose surroundings have one label takes that
+// The prompt embedding of a reference mask. A token whose surroundings have one label takes that
 // label's constant; only the others are computed.
 class PromptField {
 public:
-    // reference: (16 rows, 16 columns) labels of `rows` x `columns` tokens.
-    PromptField(const PackedPrompt& packed, const uint8_t* reference, int64_t rows, int64_t columns,
-                int threads);
+    explicit PromptField(const PackedPrompt& packed) : packed_(packed) {}
+
+    // Embed a mask of labels (16 rows, 16 columns), of `rows` x `columns` tokens. Memory is kept for
+    // the next one. Throws std::invalid_argument for what is no label.
+    void embed(const uint8_t* reference, int64_t rows, int64_t columns, int threads);
 
     // out = x + embedding, (tokens, dim).
     void add_to(const float* x, float* out, int threads) const;
@@ -48,6 +50,8 @@ public:
 
     const PackedPrompt& packed() const { return packed_; }
     const uint8_t* edge() const { return edge_.data(); }
+    // For each token the label whose constant it has, or 5 and more.
+    const int32_t* slots() const { return slots_.data(); }
     int64_t rows() const { return rows_; }
     int64_t columns() const { return columns_; }
     int64_t computed() const { return static_cast<int64_t>(varied_.size()); }
@@ -56,13 +60,14 @@ public:
 
 private:
     void look(const uint8_t* reference, int threads);
+    void find_varied();
     void embed_first(const uint8_t* reference, int threads);
     struct Pixels;  // a convolution's inputs and outputs
     void convolve(const Pixels& pixels, const std::vector<int64_t>& tokens, int threads) const;
 
     const PackedPrompt& packed_;
-    int64_t rows_, columns_;
-    std::vector<uint8_t> edge_;
+    int64_t rows_ = 0, columns_ = 0;
+    std::vector<uint8_t> kinds_, edge_;        // of each token: its label or `mixed`
     std::vector<int32_t> slots_, term_slots_;  // 0 to 4: a label's constant; then varied tokens
     std::vector<int64_t> varied_;
     std::vector<Floats> levels_, terms_;         // (slot, side, side, channels)

@@ -36,6 +36,16 @@ struct Avx2Vector {
     static Avx2Vector maximum(Avx2Vector a, Avx2Vector b) {
         return {_mm256_max_ps(a.value, b.value)};
     }
+    static Avx2Vector square_root(Avx2Vector a) { return {_mm256_sqrt_ps(a.value)}; }
+    // Lane i is the sum of the lanes of the i-th vector.
+    static Avx2Vector sums_of_lanes(const Avx2Vector (&v)[width]) {
+        const __m256 low = _mm256_hadd_ps(_mm256_hadd_ps(v[0].value, v[1].value),
+                                          _mm256_hadd_ps(v[2].value, v[3].value));
+        const __m256 high = _mm256_hadd_ps(_mm256_hadd_ps(v[4].value, v[5].value),
+                                           _mm256_hadd_ps(v[6].value, v[7].value));
+        return {_mm256_add_ps(_mm256_permute2f128_ps(low, high, 0x20),
+                              _mm256_permute2f128_ps(low, high, 0x31))};
+    }
     // The lowest bits of each lane moved into its exponent field.
     static Avx2Vector bits_to_exponent(Avx2Vector a) {
         return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_castps_si256(a.value), 23))};

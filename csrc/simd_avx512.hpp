@@ -36,6 +36,13 @@ struct Avx512Vector {
     static Avx512Vector maximum(Avx512Vector a, Avx512Vector b) {
         return {_mm512_max_ps(a.value, b.value)};
     }
+    static Avx512Vector square_root(Avx512Vector a) { return {_mm512_sqrt_ps(a.value)}; }
+    // Lane i is the sum of the lanes of the i-th vector.
+    static Avx512Vector sums_of_lanes(const Avx512Vector (&v)[width]) {
+        float sums[width];
+        for (int i = 0; i < width; ++i) sums[i] = _mm512_reduce_add_ps(v[i].value);
+        return load(sums);
+    }
     // The lowest bits of each lane moved into its exponent field.
     static Avx512Vector bits_to_exponent(Avx512Vector a) {
         return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_castps_si512(a.value), 23))};

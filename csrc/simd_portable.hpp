@@ -1,6 +1,8 @@
 // Vector of four floats in standard C++: SSE2 or NEON code on GCC and Clang, plain loops elsewhere.
 #pragma once
 
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -61,6 +63,15 @@ struct PortableVector {
     }
     static PortableVector maximum(PortableVector a, PortableVector b) {
         return each([=](int i) { return a.value[i] > b.value[i] ? a.value[i] : b.value[i]; });
+    }
+    static PortableVector square_root(PortableVector a) {
+        return each([=](int i) { return sqrtf(a.value[i]); });
+    }
+    // Lane i is the sum of the lanes of the i-th vector.
+    static PortableVector sums_of_lanes(const PortableVector (&v)[width]) {
+        return each([&](int i) {
+            return (v[i].value[0] + v[i].value[1]) + (v[i].value[2] + v[i].value[3]);
+        });
     }
     // The lowest bits of each lane moved into its exponent field.
     static PortableVector bits_to_exponent(PortableVector a) {

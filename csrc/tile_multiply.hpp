@@ -7,8 +7,6 @@
 // instruction set can be picked by the linker for another.
 #pragma once
 
-#include <math.h>  // sqrtf: that of namespace std would be an inline function, see above
-
 #include <cstdint>
 
 namespace {
@@ -62,6 +60,23 @@ inline V power_of_two(V x) {
     return p * V::bits_to_exponent(shifted);
 }
 
+// x Phi(x), Phi by Abramowitz and Stegun, 7.1.26: to 1.5e-7.
+template <class V>
+inline V gelu(V x) {
+    const V zero = V::broadcast(0.0f), one = V::broadcast(1.0f), half = V::broadcast(0.5f);
+    const V size = V::maximum(zero - x, x) * V::broadcast(0.70710678118654752f);
+    const V t = one / V::multiply_add(size, V::broadcast(0.3275911f), one);
+    V p = V::broadcast(1.061405429f);
+    p = V::multiply_add(p, t, V::broadcast(-1.453152027f));
+    p = V::multiply_add(p, t, V::broadcast(1.421413741f));
+    p = V::multiply_add(p, t, V::broadcast(-0.284496736f));
+    p = V::multiply_add(p, t, V::broadcast(0.254829592f));
+    const V e = power_of_two<V>(size * size * V::broadcast(-1.44269504088896341f));
+    const V tail = half * p * t * e;  // 1 - Phi(|x|)
+    // x >= 0: x (1 - tail); x < 0: x tail.
+    return V::maximum(zero, x) * (one - tail) + V::minimum(zero, x) * tail;
+}
+
 // x * sigmoid(x). exp(-|x|) keeps the power in range on both sides; what is no number stays so, as
 // `maximum` and `minimum` return their second argument then.
 template <class V>
@@ -92,6 +107,16 @@ inline float largest_lane(V v) {
     return largest;
 }
 
+// Asks for the cache lines of floats that will be needed soon.
+inline void prefetch(const float* from, int64_t count) {
+#if defined(__GNUC__) || defined(__clang__)
+    constexpr int64_t line = 16;  // floats
+    for (int64_t i = 0; i < count; i += line) __builtin_prefetch(from + i);
+#else
+    static_cast<void>(from), static_cast<void>(count);
+#endif
+}
+
 inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
 // Copies features into vectors `stride` floats apart, such as a row of a tile; zeros behind the last.
@@ -104,33 +129,52 @@ inline void load_row(const float* from, int64_t features, float* to, int64_t str
     for (int lane = 0; lane < width; ++lane) to[lane] = k + lane < features ? from[k + lane] : 0.0f;
 }
 
-// LayerNorm (eps 1e-5) of what `load_row` wrote, in place. Weight and bias are padded with zeros.
+// LayerNorm (eps 1e-5) of `count` rows that `load_row` wrote `step` floats apart, in place. Weight and
+// bias are padded with zeros. A row's result does not depend on the others.
 template <class V>
-inline void normalise_row(float* row, int64_t features, int64_t stride, const float* weight,
-                          const float* bias) {
+void normalise_rows(float* rows, int64_t count, int64_t step, int64_t features, int64_t stride,
+                    const float* weight, const float* bias) {
     constexpr int width = V::width;
     const int64_t vectors = (features + width - 1) / width;
-    V total = V::broadcast(0.0f);
-    for (int64_t v = 0; v < vectors; ++v) total = total + V::load(row + v * stride);
-    const V mean = V::broadcast(sum_of_lanes(total) / static_cast<float>(features));
-
+    const V zero = V::broadcast(0.0f), share = V::broadcast(1.0f / static_cast<float>(features));
     // Padding lanes must not count as deviations from the mean.
-    float last[width];
+    float valid[width];
     for (int lane = 0; lane < width; ++lane) {
-        last[lane] = (vectors - 1) * width + lane < features ? 1.0f : 0.0f;
+        valid[lane] = (vectors - 1) * width + lane < features ? 1.0f : 0.0f;
     }
-    total = V::broadcast(0.0f);
-    for (int64_t v = 0; v < vectors; ++v) {
-        V deviation = V::load(row + v * stride) - mean;
-        if (v == vectors - 1) deviation = deviation * V::load(last);
-        total = V::multiply_add(deviation, deviation, total);
-    }
-    const float variance = sum_of_lanes(total) / static_cast<float>(features);
-    const V scale = V::broadcast(1.0f / sqrtf(variance + 1e-5f));
-    for (int64_t v = 0; v < vectors; ++v) {
-        float* at = row + v * stride;
-        const V normal = (V::load(at) - mean) * scale;
-        V::multiply_add(normal, V::load(weight + v * width), V::load(bias + v * width)).store(at);
+    const V last = V::load(valid);
+    for (; count > 0; count -= width, rows += width * step) {
+        const int64_t some = count < width ? count : width;
+        V totals[width];
+        for (int i = 0; i < width; ++i) totals[i] = zero;
+        for (int64_t i = 0; i < some; ++i) {
+            const float* row = rows + i * step;
+            for (int64_t v = 0; v < vectors; ++v) totals[i] = totals[i] + V::load(row + v * stride);
+        }
+        float means[width], scales[width];
+        (V::sums_of_lanes(totals) * share).store(means);
+        for (int64_t i = 0; i < some; ++i) {
+            const float* row = rows + i * step;
+            const V mean = V::broadcast(means[i]);
+            V total = zero;
+            for (int64_t v = 0; v + 1 < vectors; ++v) {
+                const V deviation = V::load(row + v * stride) - mean;
+                total = V::multiply_add(deviation, deviation, total);
+            }
+            const V deviation = (V::load(row + (vectors - 1) * stride) - mean) * last;
+            totals[i] = V::multiply_add(deviation, deviation, total);
+        }
+        const V variance = V::sums_of_lanes(totals) * share + V::broadcast(1e-5f);
+        (V::broadcast(1.0f) / V::square_root(variance)).store(scales);
+        for (int64_t i = 0; i < some; ++i) {
+            float* row = rows + i * step;
+            const V mean = V::broadcast(means[i]), scale = V::broadcast(scales[i]);
+            for (int64_t v = 0; v < vectors; ++v) {
+                const V normal = (V::load(row + v * stride) - mean) * scale;
+                V::multiply_add(normal, V::load(weight + v * width), V::load(bias + v * width))
+                    .store(row + v * stride);
+            }
+        }
     }
 }
 

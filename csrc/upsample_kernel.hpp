@@ -1,8 +1,6 @@
-// A step of upsampling, written once over a vector type.
+// A step of upsampling (DLU), written once over a vector type.
 // Included by one file per instruction set; see tile_multiply.hpp.
 #pragma once
-
-#include <math.h>
 
 #include <cstdint>
 
@@ -11,39 +9,84 @@
 
 namespace {
 
+constexpr int64_t step_tiles = 4;   // tiles that meet each panel of weights
+constexpr int64_t step_shared = 9;  // products that outputs of a block share
+
 template <class V>
-int64_t upsample_scratch(int64_t rows, int64_t width, int64_t channels) {
+int64_t upsample_scratch(int64_t blocks_high, int64_t blocks_wide, int64_t channels) {
     const int64_t padded = rounded_up(channels, V::width);
-    const int64_t several = (rows + 2) * (width + 2 + V::rows) * padded + 9 * V::rows * padded +
-                            5 * V::rows * 2 * V::width;
-    const int64_t single = 3 * channels * rounded_up(width + 2 + V::width, V::width);
-    return several > single ? several : single;
+    return (2 * blocks_high + 1) * (2 * blocks_wide + 1) * padded +
+           step_tiles * step_shared * V::rows * (padded + 2 * V::width);
 }
 
-inline const float* term_at(const inter2former::StepRows& step, int64_t row, int64_t column) {
-    const int64_t r = row + step.term_row, c = column + step.term_column;
-    const int64_t shift = step.tile_shift, rest = (int64_t(1) << shift) - 1;
-    const int64_t slot = step.slots[(r >> shift) * step.slots_stride + (c >> shift)];
-    return step.terms + ((((slot << shift) + (r & rest)) << shift) + (c & rest)) * step.outputs;
-}
-
-// What is added to the convolution, the activation, and the store of 2 W outputs of one pixel.
+// Rows of the input, normalised over channels; zeros outside.
 template <class V>
-inline void finish(const inter2former::StepRows& step, int64_t row, int64_t column, int64_t output,
-                   V left, V right) {
+void load_normal(const inter2former::StepBlocks& step, float* to, int64_t line, int64_t padded) {
+    const auto& region = step.input;
+    const int64_t row = 2 * step.first_row, column = 2 * step.first_column;
+    const int64_t left = region.left > column ? region.left : column;
+    const int64_t end = column + line / padded;
+    const int64_t right = region.right < end ? region.right : end;
+    for (int64_t r = row; r < row + 2 * (step.last_row - step.first_row) + 1; ++r, to += line) {
+        if (r < region.top || r >= region.bottom) {
+            for (int64_t k = 0; k < line; ++k) to[k] = 0.0f;
+            continue;
+        }
+        float* first = to + (left - column) * padded;
+        float* behind = to + (right - column) * padded;
+        for (float* k = to; k < first; ++k) *k = 0.0f;
+        const float* from = step.x + ((r - region.top) * (region.right - region.left) + left -
+                                      region.left) * step.channels;
+        for (float* pixel = first; pixel < behind; pixel += padded, from += step.channels) {
+            load_row<V>(from, step.channels, pixel, V::width);
+        }
+        normalise_rows<V>(first, right - left, padded, step.channels, V::width, step.norm_weight,
+                          step.norm_bias);
+        for (float* k = behind; k < to + line; ++k) *k = 0.0f;
+    }
+}
+
+// The middle pixel of a block and its differences to the eight around it, as rows of nine tiles.
+template <class V>
+void load_block(const float* middle, int64_t line, int64_t padded, float* to, int64_t size) {
+    const float *above = middle - line, *below = middle + line;
+    for (int64_t k = 0; k < padded; k += V::width, to += tile_stride<V>) {
+        const V x = V::load(middle + k);
+        const V left = V::load(middle + k - padded) - x, right = V::load(middle + k + padded) - x;
+        const V up = V::load(above + k), down = V::load(below + k);
+        x.store(to);
+        left.store(to + size);
+        right.store(to + 2 * size);
+        (up - x).store(to + 3 * size);
+        (down - x).store(to + 4 * size);
+        (V::load(above + k - padded) - up - left).store(to + 5 * size);
+        (V::load(above + k + padded) - up - right).store(to + 6 * size);
+        (V::load(below + k - padded) - down - left).store(to + 7 * size);
+        (V::load(below + k + padded) - down - right).store(to + 8 * size);
+    }
+}
+
+inline const float* term_at(const inter2former::StepBlocks& step, int64_t row, int64_t column) {
+    const int64_t shift = step.tile_shift, rest = (int64_t(1) << shift) - 1;
+    const int64_t slot = step.slots[(row >> shift) * step.slots_stride + (column >> shift)];
+    return step.terms +
+           ((((slot << shift) + (row & rest)) << shift) + (column & rest)) * step.outputs;
+}
+
+// Adds to 2 W outputs of one pixel what belongs to it, activates and stores them. `count` outputs are
+// left; `term` may be null.
+template <class V>
+inline void finish(V left, V right, const float* edge, const float* term, int64_t count,
+                   bool activate, float* to) {
     constexpr int width = V::width;
-    const int64_t count = step.outputs - output;
-    const float* edge = step.edge + row * step.edge_stride + column * step.outputs + output;
-    const float* term = step.terms ? term_at(step, row, column) + output : nullptr;
-    float* to = step.out + (row * 2 * step.width + column) * step.outputs + output;
     if (count >= 2 * width) {
         left = left + V::load(edge);
         right = right + V::load(edge + width);
-        if (term) {
+        if (term != nullptr) {
             left = left + V::load(term);
             right = right + V::load(term + width);
         }
-        if (step.activate) left = silu<V>(left), right = silu<V>(right);
+        if (activate) left = silu<V>(left), right = silu<V>(right);
         left.store(to);
         right.store(to + width);
         return;
@@ -51,188 +94,119 @@ inline void finish(const inter2former::StepRows& step, int64_t row, int64_t colu
     float part[2 * width];
     left.store(part);
     right.store(part + width);
-    for (int64_t k = 0; k < count; ++k) part[k] += edge[k] + (term ? term[k] : 0.0f);
-    if (step.activate) {
+    for (int64_t k = 0; k < count; ++k) {
+        part[k] += edge[k] + (term != nullptr ? term[k] : 0.0f);
+    }
+    if (activate) {
         silu<V>(V::load(part)).store(part);
         silu<V>(V::load(part + width)).store(part + width);
     }
     for (int64_t k = 0; k < count; ++k) to[k] = part[k];
 }
 
-// Row `row` of the input, or zeros outside, as (channels, line): a lane per pixel, the first one
-// outside on the left. Normalised over channels.
-template <class V>
-void load_line(const inter2former::StepRows& step, int64_t row, float* to, int64_t line) {
-    constexpr int width = V::width;
-    const int64_t channels = step.channels;
-    for (int64_t k = 0; k < channels * line; ++k) to[k] = 0.0f;
-    if (row < 0 || row >= step.height) return;
-    const float* from = step.x + row * step.x_stride;
-    for (int64_t j = 0; j < step.width; ++j) {
-        for (int64_t k = 0; k < channels; ++k) to[k * line + j + 1] = from[j * channels + k];
-    }
-    const V share = V::broadcast(1.0f / static_cast<float>(channels));
-    for (int64_t j = 0; j + width <= line; j += width) {
-        V mean = V::broadcast(0.0f), variance = V::broadcast(0.0f);
-        for (int64_t k = 0; k < channels; ++k) mean = mean + V::load(to + k * line + j);
-        mean = mean * share;
-        for (int64_t k = 0; k < channels; ++k) {
-            const V deviation = V::load(to + k * line + j) - mean;
-            variance = V::multiply_add(deviation, deviation, variance);
-        }
-        float scales[width];
-        (variance * share).store(scales);
-        for (int lane = 0; lane < width; ++lane) scales[lane] = 1.0f / sqrtf(scales[lane] + 1e-5f);
-        const V scale = V::load(scales);
-        for (int64_t k = 0; k < channels; ++k) {
-            float* at = to + k * line + j;
-            V::multiply_add((V::load(at) - mean) * scale, V::broadcast(step.norm_weight[k]),
-                            V::broadcast(step.norm_bias[k]))
-                .store(at);
+// Where the first outputs of a block are.
+struct BlockPlace {
+    int64_t row, column;
+    const float* edge;
+    float* to;
+    bool whole;  // all of its outputs are wanted
+};
+
+inline BlockPlace place_of(const inter2former::StepBlocks& step, int64_t block, int64_t wide) {
+    const auto& region = step.output;
+    BlockPlace place{};
+    place.row = 4 * (step.first_row + block / wide) + 1;
+    place.column = 4 * (step.first_column + block % wide) + 1;
+    place.whole = region.has(place.row, place.column) && region.has(place.row + 3, place.column + 3);
+    place.edge = step.edge + place.row * step.edge_stride + place.column * step.outputs;
+    place.to = step.out + ((place.row - region.top) * (region.right - region.left) +
+                           place.column - region.left) * step.outputs;
+    if (place.whole) {  // will be needed soon, from memory
+        for (int64_t r = 0; r < 4; ++r) {
+            prefetch(place.edge + r * step.edge_stride, 4 * step.outputs);
         }
     }
-    for (int64_t k = 0; k < channels; ++k) {
-        to[k * line] = 0.0f;
-        for (int64_t j = step.width + 1; j < line; ++j) to[k * line + j] = 0.0f;
-    }
+    return place;
 }
 
-// A step with a single output: lanes are pixels. Weights are (channels, 4 pixels, 2 x 2 taps), the
-// taps of a pixel being the inputs that it sees.
+// Nearest-neighbour upsampling and a convolution with taps a, b, c give, under pixels x1, x2, x3 of
+// an axis, between the middles of x1 and x3,
+//     s x2 + (a + b) d,  s x2 + a d,  s x2 + c e,  s x2 + (b + c) e
+// with s = a + b + c, d = x1 - x2, e = x3 - x2: five products for four outputs. In two dimensions a
+// block of 3 x 3 pixels gives 4 x 4 outputs by 25 products, where two pixels of an axis take 36 one
+// by one and 64 without sharing anything. An output is a sum of four: of the middle alone, of its
+// row's and its column's difference, and of the corner's. Blocks lie on a fixed grid, so that results
+// do not depend on the box.
 template <class V>
-void upsample_single(const inter2former::StepRows& step, float* scratch) {
-    constexpr int width = V::width;
-    const int64_t line = rounded_up(step.width + 2 + width, width), size = step.channels * line;
-    for (int64_t row = step.first - 1; row <= step.first; ++row) {
-        load_line<V>(step, row, scratch + (row + 3) % 3 * size, line);
-    }
-    for (int64_t row = step.first; row < step.last; ++row) {
-        load_line<V>(step, row + 1, scratch + (row + 4) % 3 * size, line);
-        const float* const lines[3] = {scratch + (row + 2) % 3 * size, scratch + row % 3 * size,
-                                       scratch + (row + 1) % 3 * size};
-        for (int64_t column = 0; column < step.width; column += width) {
-            V sums[2][2];
-            for (auto& pair : sums) pair[0] = pair[1] = V::broadcast(0.0f);
-            const float* weights = step.weights;
-            for (int64_t k = 0; k < step.channels; ++k, weights += 16) {
-                V x[3][3];
-                for (int r = 0; r < 3; ++r) {
-                    for (int c = 0; c < 3; ++c) x[r][c] = V::load(lines[r] + k * line + column + c);
-                }
-                for (int pixel = 0; pixel < 4; ++pixel) {
-                    const int a = pixel / 2, b = pixel % 2;
-                    for (int tap = 0; tap < 4; ++tap) {
-                        sums[a][b] = V::multiply_add(x[a + tap / 2][b + tap % 2],
-                                                     V::broadcast(weights[pixel * 4 + tap]),
-                                                     sums[a][b]);
-                    }
-                }
-            }
-            const int64_t left_over = step.width - column;
-            const int64_t pixels = left_over < width ? left_over : width;
-            for (int a = 0; a < 2; ++a) {
-                float parts[2][width];
-                sums[a][0].store(parts[0]);
-                sums[a][1].store(parts[1]);
-                const int64_t r = 2 * row + a;
-                const float* edge = step.edge + r * step.edge_stride + 2 * column;
-                float* to = step.out + r * 2 * step.width + 2 * column;
-                for (int64_t j = 0; j < 2 * pixels; ++j) {
-                    float y = parts[j % 2][j / 2] + edge[j];
-                    if (step.terms) y += *term_at(step, r, 2 * column + j);
-                    to[j] = step.activate ? y / (1.0f + expf(-y)) : y;
-                }
-            }
-        }
-    }
-}
-
-template <class V>
-void upsample(const inter2former::StepRows& step, float* scratch) {
-    if (step.outputs == 1) return upsample_single<V>(step, scratch);
+void upsample(const inter2former::StepBlocks& step, float* scratch) {
     constexpr int width = V::width, rows = V::rows;
-    const int64_t padded = rounded_up(step.channels, width);
-    const int64_t line = (step.width + 2 + rows) * padded;  // a zero pixel on both sides, and more
-    const int64_t count = step.last - step.first;
-    float* normal = scratch;
-    float* tiles = normal + (count + 2) * line;  // nine of them
-    float* parts = tiles + 9 * rows * padded;    // five shared products, (row, 2 W) each
-    for (int64_t i = 0; i < count + 2; ++i) {
-        const int64_t row = step.first - 1 + i;
-        float* to = normal + i * line;
-        if (row < 0 || row >= step.height) {
-            for (int64_t k = 0; k < line; ++k) to[k] = 0.0f;
-            continue;
+    const int64_t padded = rounded_up(step.channels, width), size = rows * padded;
+    const int64_t wide = step.last_column - step.first_column;
+    const int64_t blocks = (step.last_row - step.first_row) * wide;
+    const int64_t line = (2 * wide + 1) * padded, panel = padded * 2 * width;
+    float* tiles = scratch + (2 * (step.last_row - step.first_row) + 1) * line;
+    float* parts = tiles + step_tiles * step_shared * size;
+    constexpr int64_t part = rows * 2 * width;
+    const int64_t out_line = (step.output.right - step.output.left) * step.outputs;
+    load_normal<V>(step, scratch, line, padded);
+    for (int64_t start = 0; start < blocks; start += step_tiles * rows) {
+        const int64_t left = blocks - start;
+        const int64_t count = left < step_tiles * rows ? left : step_tiles * rows;
+        const int64_t used = (count + rows - 1) / rows;
+        BlockPlace places[step_tiles * rows];
+        for (int64_t i = 0; i < used * rows; ++i) {
+            const int64_t block = start + (i < count ? i : count - 1);
+            places[i] = place_of(step, block, wide);
+            load_block<V>(scratch + (2 * (block / wide) + 1) * line +
+                              (2 * (block % wide) + 1) * padded,
+                          line, padded, tiles + i / rows * step_shared * size + i % rows * width,
+                          size);
         }
-        for (int64_t k = 0; k < padded; ++k) to[k] = 0.0f;
-        for (int64_t k = (step.width + 1) * padded; k < line; ++k) to[k] = 0.0f;
-        const float* from = step.x + row * step.x_stride;
-        for (int64_t j = 0; j < step.width; ++j) {
-            float* pixel = to + (j + 1) * padded;
-            load_row<V>(from + j * step.channels, step.channels, pixel, width);
-            normalise_row<V>(pixel, step.channels, width, step.norm_weight, step.norm_bias);
-        }
-    }
-    for (int64_t i = 0; i < count; ++i) {
-        const int64_t row = step.first + i;
-        const float* const lines[3] = {normal + i * line, normal + (i + 1) * line,
-                                       normal + (i + 2) * line};
-        for (int64_t column = 0; column < step.width; column += rows) {
-            // The pixel itself and its differences to the eight around it: with s, a, c the sum,
-            // first and last of three taps, the two outputs of a pixel x along an axis are
-            // s x + a (before - x) and s x + c (after - x); three products, not four.
-            const int64_t size = rows * padded;
-            for (int j = 0; j < rows; ++j) {
-                const float* up = lines[0] + (column + j + 1) * padded;
-                const float* here = lines[1] + (column + j + 1) * padded;
-                const float* down = lines[2] + (column + j + 1) * padded;
-                float* to = tiles + j * width;
-                for (int64_t k = 0; k < padded; k += width, to += tile_stride<V>) {
-                    const V x = V::load(here + k);
-                    const V left = V::load(here + k - padded) - x;
-                    const V right = V::load(here + k + padded) - x;
-                    const V u = V::load(up + k), d = V::load(down + k);
-                    x.store(to);
-                    left.store(to + size);
-                    right.store(to + 2 * size);
-                    (u - x).store(to + 3 * size);
-                    (d - x).store(to + 4 * size);
-                    (V::load(up + k - padded) - u - left).store(to + 5 * size);
-                    (V::load(up + k + padded) - u - right).store(to + 6 * size);
-                    (V::load(down + k - padded) - d - left).store(to + 7 * size);
-                    (V::load(down + k + padded) - d - right).store(to + 8 * size);
-                }
-            }
-            const int64_t left_over = step.width - column;
-            const int64_t pixels = left_over < rows ? left_over : rows;
-            const int64_t panel = padded * 2 * width;
-            const float* weights = step.weights;
-            for (int64_t output = 0; output < step.outputs; output += 2 * width) {
-                Sums<V> s;
-                for (int product = 0; product < 5; ++product, weights += panel) {
+        const float* weights = step.weights;
+        for (int64_t output = 0; output < step.outputs; output += 2 * width) {
+            static constexpr int kinds[step_shared] = {0, 1, 1, 2, 2, 3, 3, 4, 4};
+            for (int64_t shared = 0; shared < step_shared; ++shared, weights += panel) {
+                for (int64_t t = 0; t < used; ++t) {
+                    Sums<V> s;
                     clear<V>(s);
-                    multiply_onto<V>(tiles + product * size, weights, padded / width, s);
-                    float* to = parts + product * rows * 2 * width;
-                    for (int j = 0; j < rows; ++j) {
-                        s[j][0].store(to + j * 2 * width);
-                        s[j][1].store(to + j * 2 * width + width);
+                    multiply_onto<V>(tiles + (t * step_shared + kinds[shared]) * size, weights,
+                                     padded / width, s);
+                    float* to = parts + (t * step_shared + shared) * part;
+                    for (int i = 0; i < rows; ++i) {
+                        s[i][0].store(to + 2 * i * width);
+                        s[i][1].store(to + 2 * i * width + width);
                     }
                 }
-                for (int corner = 0; corner < 4; ++corner, weights += panel) {
-                    const int side = corner % 2, level = corner / 2;
-                    const float* across = parts + (1 + side) * rows * 2 * width;
-                    const float* along = parts + (3 + level) * rows * 2 * width;
-                    for (int j = 0; j < rows; ++j) {
+            }
+            for (int64_t pixel = 0; pixel < 16; ++pixel, weights += panel) {
+                const int64_t down = pixel / 4, across = pixel % 4;
+                const int64_t kind = 5 + down / 2 * 2 + across / 2;
+                const int64_t edge_offset =
+                    down * step.edge_stride + across * step.outputs + output;
+                const int64_t out_offset = down * out_line + across * step.outputs + output;
+                for (int64_t t = 0; t < used; ++t) {
+                    const float* middle = parts + t * step_shared * part;
+                    const float *in_row = middle + (1 + across) * part;
+                    const float *in_column = middle + (5 + down) * part;
+                    Sums<V> s;
+                    for (int i = 0; i < rows; ++i) {
                         for (int v = 0; v < 2; ++v) {
-                            const int64_t at = (2 * j + v) * width;
-                            s[j][v] = V::load(parts + at) + V::load(across + at) +
-                                      V::load(along + at);
+                            const int64_t at = (2 * i + v) * width;
+                            s[i][v] = V::load(middle + at) + V::load(in_row + at) +
+                                      V::load(in_column + at);
                         }
                     }
-                    multiply_onto<V>(tiles + (5 + corner) * size, weights, padded / width, s);
-                    for (int64_t j = 0; j < pixels; ++j) {
-                        finish<V>(step, 2 * row + level, 2 * (column + j) + side, output, s[j][0],
-                                  s[j][1]);
+                    multiply_onto<V>(tiles + (t * step_shared + kind) * size, weights,
+                                     padded / width, s);
+                    const int64_t rest = count - t * rows;
+                    for (int64_t i = 0; i < (rest < rows ? rest : rows); ++i) {
+                        const BlockPlace& place = places[t * rows + i];
+                        const int64_t row = place.row + down, column = place.column + across;
+                        if (!place.whole && !step.output.has(row, column)) continue;
+                        const float* term =
+                            step.terms ? term_at(step, row, column) + output : nullptr;
+                        finish<V>(s[i][0], s[i][1], place.edge + edge_offset, term,
+                                  step.outputs - output, step.activate, place.to + out_offset);
                     }
                 }
             }

@@ -1,10 +1,18 @@
 #include "upsampling.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "thread_pool.hpp"
 
 namespace inter2former {
+
+namespace {
+
+// Tokens of a box, and rows and columns of its parts where it has more; see PackedUpsampling::run.
+constexpr int64_t large_box = 1024, part_rows = 8, part_columns = 16;
+
+}  // namespace
 
 PackedStep::PackedStep(const ClickKernel& kernel, int64_t outputs, int64_t channels,
                        const float* weight, const float* norm_weight, const float* norm_bias)
@@ -15,38 +23,30 @@ PackedStep::PackedStep(const ClickKernel& kernel, int64_t outputs, int64_t chann
       norm_bias_(padded_copy(norm_bias, channels, whole(channels, kernel.vector_width))) {
     const int64_t lanes = 2 * static_cast<int64_t>(kernel.vector_width);
     const int64_t inputs = whole(channels, kernel.vector_width);
-    const auto tap = [=](int64_t o, int64_t i, int64_t y, int64_t x) {
-        return weight[((o * channels + i) * 3 + y) * 3 + x];
-    };
-    if (outputs == 1) {  // (channels, 4 pixels, 2 x 2 taps)
-        weights_.assign(unsigned_size(16 * channels), 0.0f);
-        for (int64_t pixel = 0; pixel < 4; ++pixel) {
-            for (int64_t y = 0; y < 3; ++y) {
-                for (int64_t x = 0; x < 3; ++x) {
-                    // Which of the two inputs a tap of the upsampled image falls on.
-                    const int64_t row = pixel / 2 ? y == 2 : y > 0;
-                    const int64_t column = pixel % 2 ? x == 2 : x > 0;
-                    float* to = weights_.data() + pixel * 4 + row * 2 + column;
-                    for (int64_t i = 0; i < channels; ++i) to[i * 16] += tap(0, i, y, x);
-                }
-            }
-        }
-        return;
-    }
-    // Nine products (see `upsample`): rows and columns of taps, each a sum, the first or the last.
-    static constexpr int rows[9] = {3, 3, 3, 0, 2, 0, 0, 2, 2};
-    static constexpr int columns[9] = {3, 0, 2, 3, 3, 0, 2, 0, 2};
-    weights_.assign(unsigned_size(kernel.padded(outputs) * 9 * inputs), 0.0f);
+    // Sums of taps along an axis: all, a + b, a, c, b + c; see `upsample`.
+    static constexpr bool taken[5][3] = {
+        {true, true, true}, {true, true, false}, {true, false, false}, {false, false, true},
+        {false, true, true}};
+    weights_.assign(unsigned_size(kernel.padded(outputs) * 25 * inputs), 0.0f);
     for (int64_t o = 0; o < outputs; ++o) {
-        for (int64_t product = 0; product < 9; ++product) {
-            float* to = weights_.data() + (o / lanes * 9 + product) * inputs * lanes + o % lanes;
+        for (int64_t product = 0; product < 25; ++product) {
+            // The middle, four of its row, four of its column, sixteen corners.
+            int64_t down = 0, across = 0;
+            if (product >= 9) {
+                down = (product - 9) / 4 + 1, across = (product - 9) % 4 + 1;
+            } else if (product >= 5) {
+                down = product - 4;
+            } else {
+                across = product;
+            }
+            float* to = weights_.data() + (o / lanes * 25 + product) * inputs * lanes + o % lanes;
             for (int64_t i = 0; i < channels; ++i) {
                 float sum = 0.0f;
                 for (int64_t y = 0; y < 3; ++y) {
                     for (int64_t x = 0; x < 3; ++x) {
-                        const bool in_row = rows[product] == 3 || rows[product] == y;
-                        const bool in_column = columns[product] == 3 || columns[product] == x;
-                        if (in_row && in_column) sum += tap(o, i, y, x);
+                        if (taken[down][y] && taken[across][x]) {
+                            sum += weight[((o * channels + i) * 3 + y) * 3 + x];
+                        }
                     }
                 }
                 to[i * lanes] = sum;
@@ -55,21 +55,90 @@ PackedStep::PackedStep(const ClickKernel& kernel, int64_t outputs, int64_t chann
     }
 }
 
-void PackedStep::run(StepRows rows, int threads) const {
-    rows.channels = channels_;
-    rows.outputs = outputs_;
-    rows.norm_weight = norm_weight_.data();
-    rows.norm_bias = norm_bias_.data();
-    rows.weights = weights_.data();
-    const int64_t at_once =
-        std::max<int64_t>(1, std::min<int64_t>(16, rows.height / (4 * static_cast<int64_t>(threads))));
-    parallel_for(threads, divided_up(rows.height, at_once), [&, this](int64_t task) {
-        StepRows some = rows;
-        some.first = task * at_once;
-        some.last = std::min(some.first + at_once, rows.height);
-        kernel_.upsample(
-            some, scratch(kernel_.upsample_scratch(some.last - some.first, rows.width, channels_)));
+void PackedStep::run(StepBlocks blocks, int threads) const {
+    blocks.channels = channels_, blocks.outputs = outputs_;
+    blocks.norm_weight = norm_weight_.data(), blocks.norm_bias = norm_bias_.data();
+    blocks.weights = weights_.data();
+    const auto block = [](int64_t output) { return (output + 3) / 4 - 1; };
+    blocks.first_column = block(blocks.output.left);
+    blocks.last_column = block(blocks.output.right - 1) + 1;
+    const int64_t first = block(blocks.output.top), last = block(blocks.output.bottom - 1) + 1;
+    const int64_t some = std::max<int64_t>(
+        1, std::min<int64_t>(4, (last - first) / (4 * static_cast<int64_t>(threads))));
+    parallel_for(threads, divided_up(last - first, some), [&, this](int64_t task) {
+        StepBlocks part = blocks;
+        part.first_row = first + task * some;
+        part.last_row = std::min(part.first_row + some, last);
+        kernel_.upsample(part, scratch(kernel_.upsample_scratch(
+                                   part.last_row - part.first_row,
+                                   part.last_column - part.first_column, channels_)));
     });
+}
+
+PackedUpsampling::PackedUpsampling(std::vector<PackedStep> steps, PackedPatches last)
+    : steps_(std::move(steps)), last_(std::move(last)) {}
+
+void PackedUpsampling::run(const float* x, int64_t height, int64_t width,
+                           const float* const* edges, const PromptField* field, const Region& box,
+                           float* out, int threads) const {
+    const int64_t scale = int64_t(2) << steps_.size();
+    const int64_t rows = box.bottom - box.top, columns = box.right - box.left;
+    const int64_t out_stride = columns * scale;
+    if (rows * columns <= large_box) {
+        return run_box(x, height, width, edges, field, box, out, out_stride, threads);
+    }
+    // A part at a time goes through all the steps, so that what lies between them stays in the
+    // thread's cache. Pixels around the parts are computed more than once, the same way.
+    const int64_t down = divided_up(rows, part_rows), across = divided_up(columns, part_columns);
+    parallel_for(threads, down * across, [&, this](int64_t task) {
+        const int64_t top = box.top + task / across * part_rows;
+        const int64_t left = box.left + task % across * part_columns;
+        const Region part{top, left, std::min(top + part_rows, box.bottom),
+                          std::min(left + part_columns, box.right)};
+        float* first = out + (top - box.top) * scale * out_stride + (left - box.left) * scale;
+        run_box(x, height, width, edges, field, part, first, out_stride, 1);
+    });
+}
+
+void PackedUpsampling::run_box(const float* x, int64_t height, int64_t width,
+                               const float* const* edges, const PromptField* field,
+                               const Region& box, float* out, int64_t out_stride,
+                               int threads) const {
+    thread_local Floats levels[2];
+    Region region{0, 0, height, width};
+    for (size_t i = 0; i < steps_.size(); ++i) {
+        const PackedStep& step = steps_[i];
+        // One pixel around the box is all that the next step needs.
+        const int64_t scale = int64_t(2) << i;
+        const Region next{std::max<int64_t>(box.top * scale - 1, 0),
+                          std::max<int64_t>(box.left * scale - 1, 0),
+                          std::min(box.bottom * scale + 1, height * scale),
+                          std::min(box.right * scale + 1, width * scale)};
+        Floats& level = levels[i % 2];
+        const int64_t floats =
+            (next.bottom - next.top) * (next.right - next.left) * step.outputs();
+        if (level.size() < unsigned_size(floats)) level.resize(unsigned_size(floats));
+        StepBlocks blocks{};
+        blocks.x = x, blocks.input = region;
+        blocks.edge = edges[i], blocks.edge_stride = width * scale * step.outputs();
+        blocks.out = level.data(), blocks.output = next;
+        blocks.activate = true;
+        if (field != nullptr && i < field->packed().skips.size()) {
+            blocks.terms = field->terms(i);
+            blocks.slots = field->term_slots().data(), blocks.slots_stride = width;
+            blocks.tile_shift = static_cast<int64_t>(i) + 1;
+        }
+        step.run(blocks, threads);
+        x = level.data();
+        region = next;
+    }
+    const int64_t scale = int64_t(2) << steps_.size();
+    PatchRows rows{};
+    rows.x = x, rows.input = region;
+    rows.add = edges[steps_.size()], rows.add_stride = width * scale;
+    rows.out = out, rows.out_stride = out_stride;
+    rows.output = {box.top * scale, box.left * scale, box.bottom * scale, box.right * scale};
+    last_.run(rows, threads);
 }
 
 }  // namespace inter2former

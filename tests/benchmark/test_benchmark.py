@@ -44,6 +44,7 @@ def test_ratio_and_share() -> None:
     assert values["tflops_share"] == pytest.approx(0.5)  # 0.1 of 0.2 TFLOP/s
     assert values["k"] == 1
     assert Result(suite="s", name="n", preset="p", ms=10).to_dict()["ratio"] is None
+    assert Result.from_dict(values) == one
 
 
 def test_medians_call_each_in_turn() -> None:
@@ -122,6 +123,23 @@ def test_the_command_writes_the_promised_names(
         assert {"suite", "name", "preset", "reference_ms", "ratio", "tflops_share"} <= set(one)
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+@pytest.mark.usefixtures("little")
+def test_figures_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
+    out = tmp_path / "figures.json"
+    arguments = ["benchmark", "--quick", "--threads", "1", "--preset", "tiny", "--json", str(out)]
+    assert main([*arguments, "--suite", "encoder"]) == 0
+    first = json.loads(out.read_text())["results"]
+    assert main([*arguments, "--suite", "encoder", "--suite", "sat", "--keep"]) == 0
+    names = [one["name"] for one in json.loads(out.read_text())["results"]]
+    assert names == [first[0]["name"], "sat/16x16", "spc/online", "spc/20"]
+    values = json.loads(out.read_text())
+    values["machine"]["threads"] = 99
+    out.write_text(json.dumps(values))
+    before = out.read_text()
+    assert main([*arguments, "--suite", "encoder", "--keep"]) != 0
+    assert out.read_text() == before
 
 
 def test_plots(tmp_path: Path) -> None:

@@ -109,11 +109,12 @@ def test_first_clicks_use_what_was_computed_before(network: Inter2Former) -> Non
     features = network.encode(torch.rand(1, 3, 320, 320))
     reference = reference_mask.new(320, 320)
     reference_mask.add_click(reference, 100, 200, True)
-    assert features.unknown is not None
-    field = features.decoder.native.PromptField(features.decoder.prompt, reference.numpy(), 1)
+    assert features.first_layer is not None
+    field = features.decoder.native.PromptField(features.decoder.prompt)
+    field.embed(reference.numpy(), 1)
     x = torch.empty_like(features.tokens[0])
     field.add_to(features.tokens[0].numpy(), x.numpy(), 1)
-    changed = features.unknown.changed(x.flatten(0, 1))
+    changed = features.first_layer.changed(x.flatten(0, 1), torch.from_numpy(field.slots()))
     assert changed is not None
     assert 1 <= len(changed) <= 9
     check(network, 320, 320, reference)
@@ -168,26 +169,27 @@ def test_errors_of_the_extension(network: Inter2Former) -> None:
     with torch.inference_mode():
         decoder = network._packing.of(network)
     assert decoder is not None
-    native = decoder.native
+    native, upsampling = decoder.native, decoder.upsampling
+    field = native.PromptField(decoder.prompt)
     with pytest.raises(ValueError, match="multiples of 16"):
-        native.PromptField(decoder.prompt, torch.zeros(8, 16, dtype=torch.uint8).numpy(), 1)
+        field.embed(torch.zeros(8, 16, dtype=torch.uint8).numpy(), 1)
     with pytest.raises(ValueError, match="labels"):
-        native.PromptField(decoder.prompt, torch.full((16, 16), 9, dtype=torch.uint8).numpy(), 1)
+        field.embed(torch.full((16, 16), 9, dtype=torch.uint8).numpy(), 1)
     with pytest.raises(ValueError, match="threads"):
-        native.PromptField(decoder.prompt, torch.zeros(16, 16, dtype=torch.uint8).numpy(), 0)
+        field.embed(torch.zeros(16, 16, dtype=torch.uint8).numpy(), 0)
     with pytest.raises(ValueError, match="beyond"):
         native.update_reference(
             torch.zeros(16, 16, dtype=torch.uint8).numpy(), torch.zeros(9, 9).numpy(), 10, 0, 1
         )
-    with pytest.raises(ValueError, match="x must be a contiguous array"):
-        decoder.steps[0].run(
-            torch.zeros(2, 2, 3).numpy(),
-            torch.zeros(4, 4, 3).numpy(),
-            torch.zeros(4, 4, 3).numpy(),
-            True,
-            None,
-            0,
-            0,
-            0,
-            1,
-        )
+    features = network.encode(torch.rand(1, 3, 64, 64))
+    x, out = features.tokens[0].numpy(), torch.zeros(32, 32).numpy()
+    edges = [edge[0].numpy() for edge in features.edges]
+    for message, arguments in {
+        "inside the tokens": (x, edges, None, 0, 0, 2, 5, out),
+        "every step": (x, edges[1:], None, 0, 0, 2, 2, out),
+        "edge must have shape": (x, edges[::-1], None, 0, 0, 2, 2, out),
+        "out must have shape": (x, edges, None, 0, 0, 2, 3, out),
+        "does not fit the tokens": (x, edges, field, 0, 0, 2, 2, out),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            upsampling.run(*arguments, 1)

@@ -5,8 +5,18 @@ A suite is a module with ``run(quick: bool) -> list[Result]``; `SUITES` names th
 
 from __future__ import annotations
 
+from ._kept import FiguresError, kept
 from ._machine import processor
 from ._result import Result
 from ._suites import PRESETS, SUITES, available, run_suite
 
-__all__ = ["PRESETS", "SUITES", "Result", "available", "processor", "run_suite"]
+__all__ = [
+    "PRESETS",
+    "SUITES",
+    "FiguresError",
+    "Result",
+    "available",
+    "kept",
+    "processor",
+    "run_suite",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 __all__ = ["Result"]
@@ -59,9 +59,22 @@ class Result:
             return None
         return self.gflop / self.ms / self.rate
 
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What tells one figure from another."""
+        return self.suite, self.name, self.preset, self.size
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)
         values.pop("figures")
         values |= {"ratio": self.ratio, "tflops_share": self.tflops_share}
         return {**values, **(self.figures or {})}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Result:
+        """Make a result from what `to_dict` returned."""
+        derived = {"ratio", "tflops_share"}
+        own = {field.name for field in fields(cls)} - {"figures"}
+        figures = {k: v for k, v in values.items() if k not in own | derived}
+        return cls(**{k: v for k, v in values.items() if k in own}, figures=figures or None)

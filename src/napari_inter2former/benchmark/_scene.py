@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_inter2former.model import Inter2Former, build_model, reference_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from napari_inter2former.model import ImageFeatures
 
@@ -96,19 +96,28 @@ def seen(network: Inter2Former, mask: Tensor) -> Iterator[None]:
     patch = network.config.patch
     low = F.max_pool2d(mask[None, None].float(), patch)[0, 0] * 20 - 10
     answer = mask.float() * 20 - 10
-    locate, decode = network.upsampling.low_resolution, network.decode
+    decode = network.decode
+    # Both decoders have a localisation branch.
+    branches: list[tuple[Any, str]] = [(network.upsampling, "low_resolution")]
+    with torch.inference_mode():
+        fast = network._packing.of(network)
+    if fast is not None:
+        branches.append((fast, "locate"))
 
-    def low_resolution(tokens: Tensor) -> Tensor:
-        return low.expand_as(locate(tokens))
+    def told(branch: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        return lambda tokens: low.view_as(branch(tokens))
 
     def decoded(features: ImageFeatures, reference: Tensor) -> object:
         found = decode(features, reference)
         top, left, bottom, right = found.box
         return found._replace(logits=answer[top:bottom, left:right])
 
-    network.upsampling.low_resolution = low_resolution  # type: ignore[method-assign]
+    for owner, name in branches:
+        setattr(owner, name, told(getattr(owner, name)))
     network.decode = decoded  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
-        del network.upsampling.low_resolution, network.decode
+        del network.decode
+        for owner, name in branches:
+            delattr(owner, name)

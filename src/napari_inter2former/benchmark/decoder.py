@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -41,7 +43,7 @@ def click(engine: Engine, features: ImageFeatures, known: Scene) -> Mask:
 
 def plain(features: ImageFeatures) -> ImageFeatures:
     """Return features with which a network decodes by its plain twin; within `plainly`."""
-    return replace(features, decoder=None, unknown=None)
+    return replace(features, decoder=None, first_layer=None)
 
 
 @contextmanager
@@ -58,6 +60,50 @@ def plainly(network: Inter2Former) -> Iterator[None]:
 class _NoPacking:
     def of(self, network: object) -> None:
         """Say that the compiled decoder can't be used."""
+
+
+PARTS = ("embed", "attend", "refine", "locate", "upsample")
+"""Methods of the compiled decoder, in their order: prompt embedding (DPE) and edge map, hybrid
+attention (DHA), experts (HMoE), localisation, upsampling (DLU)."""
+
+
+def parts(network: Inter2Former, call: Callable[[], object], times: int) -> dict[str, float]:
+    """Return the median milliseconds of a click's parts; `rest` is all that lies between them."""
+    decoder = network._packing.of(network)
+    if decoder is None:
+        return {}
+    spent = dict.fromkeys(PARTS, 0.0)
+
+    def timed(name: str) -> Callable[..., object]:
+        method = getattr(decoder, name)
+
+        def measured(*arguments: object) -> object:
+            start = time.perf_counter()
+            try:
+                return method(*arguments)
+            finally:
+                spent[name] += time.perf_counter() - start
+
+        return measured
+
+    before = {name: vars(decoder).get(name) for name in PARTS}
+    for name in PARTS:
+        setattr(decoder, name, timed(name))
+    rounds = []
+    try:
+        for _ in range(times):
+            spent.update(dict.fromkeys(PARTS, 0.0))
+            start = time.perf_counter()
+            call()
+            whole = time.perf_counter() - start
+            rounds.append({**spent, "rest": whole - sum(spent.values())})
+    finally:
+        for name, method in before.items():
+            if method is None:
+                delattr(decoder, name)
+            else:
+                setattr(decoder, name, method)
+    return {name: 1e3 * statistics.median(round_[name] for round_ in rounds) for name in rounds[0]}
 
 
 def run(quick: bool) -> list[Result]:
@@ -90,6 +136,7 @@ def _clicks(preset: str, side: int, quick: bool) -> list[Result]:
         calls: dict[str, Callable[[], object]] = {"fast": fast, "plain": slow}
         with seen(network, known.mask):
             ms = medians(calls, 0.3 if quick else 2.0, 3 if quick else 7)
+            shares = parts(network, fast, 5 if quick else 11)
         results.append(
             Result(
                 suite="decoder",
@@ -100,6 +147,7 @@ def _clicks(preset: str, side: int, quick: bool) -> list[Result]:
                 reference="plain PyTorch twin",
                 reference_ms=ms["plain"],
                 rate=matmul_rate(),
+                figures={"parts": shares},
             )
         )
     return results

@@ -78,14 +78,13 @@ def _parts(preset: str, quick: bool) -> list[Result]:
 def _dpe(
     network: Inter2Former, decoder: FastDecoder, features: ImageFeatures, area: float
 ) -> dict[str, Callable[[], object]]:
-    threads = torch.get_num_threads()
     reference = scene(SIDE, area).reference
     tokens = features.tokens[0]
     out = torch.empty_like(tokens)
+    field = decoder.native.PromptField(decoder.prompt)
 
-    def dynamic() -> None:
-        field = decoder.native.PromptField(decoder.prompt, reference.numpy(), threads)
-        field.add_to(tokens.numpy(), out.numpy(), threads)
+    def dynamic() -> Tensor:
+        return decoder.embed(field, tokens, reference, out)
 
     def full() -> Tensor:
         return torch.add(tokens, network.prompt(reference[None])[-1][0], out=out)
@@ -96,20 +95,20 @@ def _dpe(
 def _dlu(
     network: Inter2Former, decoder: FastDecoder, features: ImageFeatures, area: float
 ) -> dict[str, Callable[[], object]]:
-    threads = torch.get_num_threads()
     known = scene(SIDE, area)
     patch = network.config.patch
     box = object_box(F.max_pool2d(known.mask[None, None].float(), patch)[0, 0] * 20 - 10)
-    field = decoder.native.PromptField(decoder.prompt, known.reference.numpy(), threads)
     x = features.tokens[0]
+    field = decoder.native.PromptField(decoder.prompt)
+    decoder.embed(field, x, known.reference, torch.empty_like(x))
     whole = TokenBox(0, 0, *x.shape[:2])
 
     def local() -> Tensor:
-        network.upsampling.low_resolution(x)
-        return decoder.upsample(field, x, features.edges, box, threads)
+        decoder.locate(x.flatten(0, 1))
+        return decoder.upsample(field, x, features.edges, box)
 
     def full() -> Tensor:
-        return decoder.upsample(field, x, features.edges, whole, threads)
+        return decoder.upsample(field, x, features.edges, whole)
 
     prompts = network.prompt(known.reference[None])[2::-1]
 
@@ -123,16 +122,17 @@ def _dlu(
 def _dha(
     network: Inter2Former, decoder: FastDecoder, features: ImageFeatures, area: float
 ) -> dict[str, Callable[[], object]]:
-    threads = torch.get_num_threads()
-    field = decoder.native.PromptField(decoder.prompt, scene(SIDE, area).reference.numpy(), threads)
-    edge = torch.from_numpy(field.edge())
     layer: Any = network.layers[0]
     h, w = features.tokens.shape[1:3]
     x = features.tokens[0].flatten(0, 1)
+    field = decoder.native.PromptField(decoder.prompt)
+    edge = decoder.embed(
+        field, features.tokens[0], scene(SIDE, area).reference, torch.empty_like(x)
+    )
     everything = torch.ones_like(edge)
 
-    def hybrid() -> Tensor:
-        return decoder.attend(0, layer.attention, x.clone(), edge, (h, w), threads)
+    def hybrid() -> None:
+        decoder.attend(0, layer.attention, x.clone(), edge, (h, w))
 
     def full() -> Tensor:
         y: Tensor = x + layer.attention.dynamic(x, everything, (h, w))

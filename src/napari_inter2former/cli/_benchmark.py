@@ -27,12 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from napari_inter2former.benchmark import PRESETS, available
 
     parser.add_argument(
-        "--suite", choices=[*available(), "all"], default="all", help="what (%(default)s)"
+        "--suite",
+        choices=[*available(), "all"],
+        action="append",
+        default=[],
+        help="what (all; repeatable)",
     )
     parser.add_argument(
         "--preset", choices=PRESETS, action="append", default=[], help="only this (repeatable)"
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="where to write the figures")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the figures of OUT that are not measured anew, each with its own matrix rate",
+    )
     parser.add_argument("--plot", type=Path, metavar="DIR", help="where to draw Fig. 3")
     parser.add_argument("--quick", action="store_true", help="measure less, in under a minute")
     parser.add_argument(
@@ -45,9 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from napari_inter2former._files import write_json
-    from napari_inter2former.benchmark import available, run_suite
+    from napari_inter2former.benchmark import FiguresError, available, kept, run_suite
     from napari_inter2former.benchmark._machine import describe
 
+    if arguments.keep and arguments.json is None:
+        raise FiguresError("--keep needs --json OUT, the file whose figures are kept.")
+    suites = available() if set(arguments.suite) <= {"all"} else tuple(arguments.suite)
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads)
     try:
@@ -57,22 +69,22 @@ def run(arguments: argparse.Namespace) -> int:
             f"{machine['kernels_instruction_set']}, PyTorch: {machine['torch_instruction_set']}; "
             f"matrix multiplication {machine['matmul_tflops']:.3f} TFLOP/s"
         )
-        results: list[Result] = []
-        for suite in available() if arguments.suite == "all" else (arguments.suite,):
+        results = kept(arguments.json, machine) if arguments.keep else {}
+        for suite in suites:
             print(f"suite {suite}", file=sys.stderr, flush=True)
             found = run_suite(suite, arguments.quick, tuple(arguments.preset))
             print(table(found), flush=True)
-            results += found
+            results |= {result.key: result for result in found}
     finally:
         torch.set_num_threads(before)
     if arguments.json is not None:
-        values = {"machine": machine, "results": [result.to_dict() for result in results]}
+        values = {"machine": machine, "results": [one.to_dict() for one in results.values()]}
         write_json(arguments.json, values)
         print(f"written to {arguments.json}")
     if arguments.plot is not None:
         from napari_inter2former.benchmark._plots import plot
 
-        for path in plot(results, arguments.plot):
+        for path in plot(list(results.values()), arguments.plot):
             print(f"written to {path}")
     return 0
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ._extension import instruction_set, native, required
 from .experts import as_array
+
+T = TypeVar("T")
 
 SAMPLED = 16
 """Of so many cache lines of a weight, one is looked at to notice changes nothing else tells of."""
@@ -63,7 +65,13 @@ class PackedHybridExperts:
         )
 
     def __call__(
-        self, tokens: Tensor, edge: Tensor, *, residual: bool = False, threads: int | None = None
+        self,
+        tokens: Tensor,
+        edge: Tensor,
+        *,
+        residual: bool = False,
+        out: Tensor | None = None,
+        threads: int | None = None,
     ) -> Tensor:
         """Apply the layer.
 
@@ -78,6 +86,8 @@ class PackedHybridExperts:
             bool (N,), the tokens that get a routed expert too.
         residual : bool
             Add the tokens to the result.
+        out : Tensor, optional
+            float32 (N, d), contiguous, not `tokens`: where to put the result.
         threads : int, optional
             Most threads to use; by default PyTorch's number.
 
@@ -91,23 +101,24 @@ class PackedHybridExperts:
         ValueError
             For wrong shapes or dtypes.
         """
-        out = torch.empty(tokens.shape, dtype=torch.float32)
+        if out is None:
+            out = torch.empty(tokens.shape, dtype=torch.float32)
         threads = torch.get_num_threads() if threads is None else threads
         self._packed.run(as_array(tokens), as_array(edge), residual, out.numpy(), threads)
         return out
 
 
-class HybridPacking:
-    """Keeps a layer's weights packed for as long as they do not change.
+class WeightPacking(Generic[T]):
+    """Keeps a module's weights packed for as long as they do not change.
 
-    Neither copied nor saved with the layer that holds it.
+    Neither copied nor saved with the module that holds it.
     """
 
     def __init__(self) -> None:
-        self._kept: tuple[object, PackedHybridExperts] | None = None
+        self._kept: tuple[object, T] | None = None
 
-    def of(self, weights: Sequence[Tensor]) -> PackedHybridExperts:
-        """Pack the weights, unless they are those of the last time.
+    def kept(self, weights: Sequence[Tensor], pack: Callable[[], T]) -> T | None:
+        """Return what `pack` makes of the weights, kept from the last time if they are the same.
 
         PyTorch counts most changes of a tensor. Those it does not (``tensor.data``, fused
         optimizers) alter whole tensors, so a sample of each one tells.
@@ -115,22 +126,45 @@ class HybridPacking:
         Parameters
         ----------
         weights : sequence of Tensor
-            The arguments of `PackedHybridExperts`.
+            All that the packing depends on.
+        pack : callable
+            Makes it.
+
+        Returns
+        -------
+        T or None
+            None where not all weights are float32 on the CPU.
         """
-        module, isa = native(), instruction_set()
+        if any(w.device.type != "cpu" or w.dtype != torch.float32 for w in weights):
+            return None
+        module = native()
         assert module is not None
-        key = (isa, *(state(weight, module.fingerprint) for weight in weights))
-        kept = self._kept
-        if kept is None or kept[0] != key:
-            self._kept = kept = key, PackedHybridExperts(*weights, isa=isa)
-        return kept[1]
+        key = (instruction_set(), *(state(weight, module.fingerprint) for weight in weights))
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, pack()
+        return self._kept[1]
+
+    def usable(self, module: nn.Module) -> bool:
+        """Whether a module is used in a way that compiled kernels can serve; forget it if not."""
+        if module.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
+            self.clear()
+            return False
+        return native() is not None
 
     def clear(self) -> None:
         """Free the packed weights."""
         self._kept = None
 
-    def __reduce__(self) -> tuple[type[HybridPacking], tuple[()]]:
-        return HybridPacking, ()
+    def __reduce__(self) -> tuple[type[WeightPacking[T]], tuple[()]]:
+        return type(self), ()
+
+
+class HybridPacking(WeightPacking[PackedHybridExperts]):
+    """Keeps an HMoE layer's weights packed."""
+
+    def of(self, weights: Sequence[Tensor]) -> PackedHybridExperts | None:
+        """Pack the arguments of `PackedHybridExperts`, unless they are those of the last time."""
+        return self.kept(weights, lambda: PackedHybridExperts(*weights))
 
 
 def state(weight: Tensor, fingerprint: Callable[[Any, int], int]) -> tuple[object, ...]:

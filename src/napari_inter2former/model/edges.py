@@ -113,23 +113,52 @@ class StemEdges(nn.Module):
             Of nn.Conv2d: 3 x 3 convolutions, padded by 1, for strides 8, 4, 2, 1.
         """
         terms = []
-        for lateral, level, conv in zip(self.laterals, levels, reversed(list(convs)), strict=True):
-            assert isinstance(lateral, nn.Sequential)
-            assert isinstance(conv, nn.Conv2d)
-            norm, linear = lateral
-            weight = torch.einsum("ocyx,ci->oiyx", conv.weight, linear.weight)
-            term = F.conv2d(norm(level).permute(0, 3, 1, 2), weight, conv.bias, padding=1)
+        for level, (norm, weight, bias, constant) in zip(
+            levels, self.as_convolutions(convs), strict=True
+        ):
+            term = F.conv2d(norm(level).permute(0, 3, 1, 2), weight, bias, padding=1)
             term = term.permute(0, 2, 3, 1)
-            # The linear map's bias, convolved: a constant, except that nothing lies beyond the
-            # border.
-            taps = torch.einsum("ocyx,c->yxo", conv.weight, linear.bias)
-            term += taps.sum((0, 1))
-            rows, columns = taps.sum(1), taps.sum(0)
-            term[:, 0] -= rows[0]
-            term[:, -1] -= rows[2]
-            term[:, :, 0] -= columns[0]
-            term[:, :, -1] -= columns[2]
-            for i, j in ((0, 0), (0, 2), (2, 0), (2, 2)):
-                term[:, i and -1, j and -1] += taps[i, j]
+            correct_border(term, constant)
             terms.append(term)
         return terms[::-1]
+
+    def as_convolutions(
+        self, convs: nn.ModuleList
+    ) -> list[tuple[nn.Module, Tensor, Tensor, Tensor]]:
+        """Return, for strides 1, 2, 4, 8, the norm and the one convolution behind it.
+
+        Returns
+        -------
+        list of tuple
+            Norm, weight (D, C, 3, 3), bias (D,), and (3, 3, D): what each tap makes of the linear
+            map's bias, for `correct_border`.
+        """
+        found = []
+        for lateral, conv in zip(self.laterals, reversed(list(convs)), strict=True):
+            assert isinstance(lateral, nn.Sequential)
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
+            norm, linear = lateral
+            weight = torch.einsum("ocyx,ci->oiyx", conv.weight, linear.weight)
+            taps = torch.einsum("ocyx,c->yxo", conv.weight, linear.bias)
+            found.append((norm, weight, conv.bias + taps.sum((0, 1)), taps))
+        return found
+
+
+def correct_border(term: Tensor, taps: Tensor) -> None:
+    """Take from a convolved constant what would lie beyond the border, in place.
+
+    Parameters
+    ----------
+    term : Tensor
+        (B, H, W, D), to which the sum of all taps was added.
+    taps : Tensor
+        (3, 3, D), what each tap makes of the constant.
+    """
+    rows, columns = taps.sum(1), taps.sum(0)
+    term[:, 0] -= rows[0]
+    term[:, -1] -= rows[2]
+    term[:, :, 0] -= columns[0]
+    term[:, :, -1] -= columns[2]
+    for i, j in ((0, 0), (0, 2), (2, 0), (2, 2)):
+        term[:, i and -1, j and -1] += taps[i, j]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import local
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor
 
 from napari_inter2former.kernels._extension import instruction_set, native
 from napari_inter2former.kernels.experts import as_array
-from napari_inter2former.kernels.hybrid import state
+from napari_inter2former.kernels.hybrid import PackedHybridExperts, WeightPacking
 
+from .first_layer import FirstLayer
+from .layers import rotate
 from .prompt_embedding import TokenBox
 from .reference_mask import Label
-from .unknown_attention import UnknownAttention
 from .upsampling import object_box
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class DecodedPart(NamedTuple):
     box : TokenBox
         Where the object is; empty if there is nothing.
     tokens : Tensor
-        (H / 16, W / 16, dim), refined.
+        (H / 16, W / 16, dim), refined; from the compiled decoder valid until it decodes again.
     low_resolution : Tensor
         (H / 16, W / 16), logits of the localisation branch.
     """
@@ -43,75 +45,54 @@ class DecodedPart(NamedTuple):
     low_resolution: Tensor
 
 
-class DecoderPacking:
-    """Keeps a model's decoder packed for as long as its weights do not change.
-
-    Neither copied nor saved with the model that holds it.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple[object, FastDecoder] | None = None
+class DecoderPacking(WeightPacking["FastDecoder"]):
+    """Keeps a model's decoder packed for as long as its weights do not change."""
 
     def of(self, model: Inter2Former) -> FastDecoder | None:
         """Return the packed decoder; None where the kernels can't do what the model asks for."""
-        if model.training or torch.is_grad_enabled() or torch.is_autocast_enabled("cpu"):
-            self._kept = None
-            return None
         module = native()
-        if module is None:
+        if module is None or not self.usable(model):
             return None
         config = model.config
         published = (config.attention, config.quantizer, config.norm) == ("hybrid", "bsq", "pixel")
-        if not (published and config.dpe and config.dlu and 4 <= config.code_bits <= 8):
+        possible = config.dpe and config.dlu and min(config.upsampling_channels) > 1
+        if not (published and possible and 4 <= config.code_bits <= 8):
             return None
-        attentions = [layer.attention for layer in _layers(model)]
-        weights = [
-            p for part in (model.prompt, model.upsampling, *attentions) for p in part.parameters()
-        ]
-        if any(w.device.type != "cpu" or w.dtype != torch.float32 for w in weights):
-            return None
-        isa = instruction_set()
-        key = (isa, *(state(w, module.fingerprint) for w in weights))
-        kept = self._kept
-        if kept is None or kept[0] != key:
-            self._kept = kept = key, FastDecoder(model, module, isa)
-        return kept[1]
-
-    def __reduce__(self) -> tuple[type[DecoderPacking], tuple[()]]:
-        return DecoderPacking, ()
+        parts = (model.prompt, model.upsampling, model.layers)
+        weights = [p for part in parts for p in part.parameters()]
+        weights += [layer.experts.bias for layer in _layers(model)]
+        return self.kept(weights, lambda: FastDecoder(model, module, instruction_set()))
 
 
 class FastDecoder:
-    """A model's decoder, packed for the compiled kernels.
-
-    A copy of the weights, except those of the experts, which keep their own.
-    """
+    """A copy of a model's decoder, packed for the compiled kernels."""
 
     def __init__(self, model: Inter2Former, module: Any, isa: str) -> None:
         self.native, self.isa = module, isa
-        self.attentions = []
+        self.linears, self.attentions, self.experts = [], [], []
         for layer in _layers(model):
             attention = layer.attention
             quantizer = attention.quantizer
-            self.attentions.append(
-                (
-                    self._linear(attention.qkv, attention.norm),
-                    module.HybridAttention(
-                        as_array(quantizer.project), as_array(quantizer.base), isa=isa
-                    ),
-                    self._linear(attention.project),
-                )
-            )
+            to_qkv = self._linear(attention.qkv, attention.norm)
+            project = self._linear(attention.project)
+            self.linears.append((to_qkv, project))
+            codes = as_array(quantizer.project), as_array(quantizer.base)
+            self.attentions.append(module.AttentionLayer(to_qkv, *codes, project, isa=isa))
+            self.experts.append(PackedHybridExperts(*layer.experts.weights, isa=isa))
         self.prompt = self._pack_prompt(model)
-        self.skips = len(model.upsampling.prompt_convs)
         upsampling: Any = model.upsampling
-        self.steps = [
-            module.PackedStep(
-                as_array(conv.weight), as_array(norm.weight), as_array(norm.bias), isa=isa
-            )
-            for conv, norm in zip(upsampling.convs, upsampling.norms, strict=True)
-        ]
+        first, _, last = upsampling.locate
+        weights = (first.weight, first.bias, last.weight, last.bias)
+        self.localisation = module.PackedPerceptron(*map(as_array, weights), None, None, isa=isa)
+        self.upsampling = module.PackedUpsampling(
+            [as_array(conv.weight) for conv in upsampling.convs],
+            [as_array(norm.weight) for norm in upsampling.norms],
+            [as_array(norm.bias) for norm in upsampling.norms],
+            isa=isa,
+        )
+        self.skips = len(upsampling.prompt_convs)
         self.tables: dict[tuple[int, int], list[Any]] = {}
+        self._memory = local()
 
     def _linear(self, linear: Any, norm: Any = None) -> Any:
         norms = (None, None) if norm is None else (as_array(norm.weight), as_array(norm.bias))
@@ -145,65 +126,109 @@ class FastDecoder:
         self, model: Inter2Former, features: ImageFeatures, reference: Tensor
     ) -> DecodedPart:
         """Decode one mask; see `Inter2Former.decode_plain`."""
-        threads = torch.get_num_threads()
-        tokens = features.tokens[0].contiguous()
-        h, w, dim = tokens.shape
-        field = self.native.PromptField(self.prompt, as_array(reference), threads)
-        x = torch.empty_like(tokens)
-        field.add_to(tokens.numpy(), x.numpy(), threads)
-        edge = torch.from_numpy(field.edge())
-        x = x.view(h * w, dim)
+        h, w, dim = features.tokens.shape[1:]
+        memory = self.memory(h, w, dim)
+        x, y = (tokens.view(h * w, dim) for tokens in memory.tokens)
+        edge = self.embed(memory.field, features.tokens[0], reference, x)
         for i, layer in enumerate(_layers(model)):
-            known = features.unknown if i == 0 and bool(edge.all()) else None
-            changed = None if known is None else known.changed(x)
-            if known is not None and changed is not None:
-                known.attend(self, layer.attention, x, changed, threads)
-            else:
-                self.attend(i, layer.attention, x, edge, (h, w), threads)
-            x = layer.experts(x, edge, residual=True)
-        x = x.view(h, w, dim)
-        low_resolution = model.upsampling.low_resolution(x)
+            first = features.first_layer if i == 0 else None
+            self.attend(i, layer.attention, x, edge, (h, w), first, memory.field)
+            self.refine(i, x, edge, y)
+            x, y = y, x
+        low_resolution = self.locate(x).view(h, w)
         found = object_box(low_resolution)
+        x = x.view(h, w, dim)
         logits = x.new_zeros(0, 0)
         if not found.empty:
-            logits = self.upsample(field, x, features.edges, found, threads)
+            logits = self.upsample(memory.field, x, features.edges, found)
         return DecodedPart(logits, found, x, low_resolution)
 
-    def attend(
-        self, i: int, attention: Any, x: Tensor, edge: Tensor, grid: tuple[int, int], threads: int
-    ) -> Tensor:
-        """Add layer i's hybrid attention to tokens (N, dim), in place."""
-        to_qkv, attend, project = self.attentions[i]
-        heads = (attention.heads, attention.head_dim)
-        qkv = torch.empty(len(x), 3, *heads)
-        attended = torch.empty(len(x), *heads)
-        to_qkv.run(x.numpy(), qkv.view(len(x), -1).numpy(), False, threads)
-        table = self._table(attention, *grid)
-        attend.run(qkv.numpy(), edge.numpy(), *table, attended.numpy(), None, threads)
-        project.run(attended.view(len(x), -1).numpy(), x.numpy(), True, threads)
-        return x
-
-    def unknown(self, model: Inter2Former, tokens: Tensor) -> UnknownAttention:
-        """Prepare first clicks on image tokens (h, w, dim): the first layer's attention before."""
+    def embed(self, field: Any, tokens: Tensor, reference: Tensor, out: Tensor) -> Tensor:
+        """Set out = tokens + prompt embedding; return which tokens get full attention, (N,)."""
         threads = torch.get_num_threads()
-        h, w = tokens.shape[:2]
+        field.embed(as_array(reference), threads)
+        field.add_to(as_array(tokens), out.view_as(tokens).numpy(), threads)
+        return torch.from_numpy(field.edge())
+
+    def attend(
+        self,
+        i: int,
+        attention: Any,
+        x: Tensor,
+        edge: Tensor,
+        grid: tuple[int, int],
+        first: FirstLayer | None = None,
+        field: Any = None,
+    ) -> None:
+        """Add layer i's hybrid attention to tokens (N, dim), in place.
+
+        With what is known of the first layer, and the field that embedded the prompts.
+        """
+        threads = torch.get_num_threads()
+        known: list[tuple[int, Any]] = []
+        if first is not None:
+            changed = None
+            if bool(edge.all()):
+                changed = first.changed(x, torch.from_numpy(field.slots()))
+            if changed is not None:
+                first.attend(*self.linears[i], attention, x, changed)
+                return
+            known = [(label, qkv.numpy()) for label, qkv in first.qkv.items()]
+        table = self._table(attention, *grid)
+        self.attentions[i].run(
+            x.numpy(), edge.numpy(), *table, field if known else None, known, threads
+        )
+
+    def refine(self, i: int, x: Tensor, edge: Tensor, out: Tensor) -> None:
+        """Set out = x + layer i's experts of tokens (N, dim)."""
+        self.experts[i](x, edge, residual=True, out=out)
+
+    def memory(self, h: int, w: int, dim: int) -> Any:
+        """Return what this thread keeps from click to click: fresh memory is slow to get."""
+        memory = self._memory
+        if getattr(memory, "shape", None) != (h, w, dim):
+            memory.shape = h, w, dim
+            memory.tokens = torch.empty(h, w, dim), torch.empty(h, w, dim)
+            memory.field = self.native.PromptField(self.prompt)
+        return memory
+
+    def locate(self, x: Tensor) -> Tensor:
+        """Return the localisation branch's logits (N,) of tokens (N, dim)."""
+        out = torch.empty(len(x), 1)
+        self.localisation.run(x.numpy(), out.numpy(), torch.get_num_threads())
+        return out[:, 0]
+
+    def first_layer(self, model: Inter2Former, tokens: Tensor) -> FirstLayer:
+        """Compute what no click changes of the first layer, of image tokens (h, w, dim)."""
+        threads = torch.get_num_threads()
+        h, w, dim = tokens.shape
         patch = model.config.patch
-        reference = torch.full((h * patch, w * patch), Label.UNKNOWN, dtype=torch.uint8)
-        field = self.native.PromptField(self.prompt, reference.numpy(), threads)
-        x = torch.empty_like(tokens)
-        field.add_to(tokens.contiguous().numpy(), x.numpy(), threads)
-        x = x.flatten(0, 1)
         attention = _layers(model)[0].attention
-        to_qkv, attend, _ = self.attentions[0]
         heads = (attention.heads, attention.head_dim)
-        qkv = torch.empty(len(x), 3, *heads)
-        attended = torch.empty(len(x), *heads)
-        log_sums = torch.empty(len(x), attention.heads)
-        to_qkv.run(x.numpy(), qkv.view(len(x), -1).numpy(), False, threads)
+        memory = self.memory(h, w, dim)
+        qkv = {}
+        unknown_tokens = torch.empty(h * w, dim)
+        for label in (Label.POSSIBLE_BACKGROUND, Label.UNKNOWN, Label.POSSIBLE_FOREGROUND):
+            # (A token at the upper or left border sees what lies outside, too: its queries, keys
+            # and values are those of a mask that has this label up to the border.)
+            x = memory.tokens[0].view(h * w, dim)
+            reference = torch.full((h * patch, w * patch), label, dtype=torch.uint8)
+            self.embed(memory.field, tokens, reference, x)
+            if label == Label.UNKNOWN:
+                unknown_tokens.copy_(x)
+            qkv[int(label)] = torch.empty(h * w, 3, *heads)
+            to = qkv[int(label)].view(h * w, -1)
+            self.linears[0][0].run(x.numpy(), to.numpy(), False, threads)
+        attended, log_sums = torch.empty(h * w, *heads), torch.empty(h * w, attention.heads)
+        unknown = qkv[int(Label.UNKNOWN)]
         table = self._table(attention, h, w)
-        edge = torch.ones(len(x), dtype=torch.bool)
-        attend.run(qkv.numpy(), edge.numpy(), *table, attended.numpy(), log_sums.numpy(), threads)
-        return UnknownAttention(x, qkv, attended, log_sums, [torch.from_numpy(t) for t in table])
+        edge = torch.ones(h * w, dtype=torch.bool)
+        self.attentions[0].attend(
+            unknown.numpy(), edge.numpy(), *table, attended.numpy(), log_sums.numpy(), threads
+        )
+        cos, sin = (torch.from_numpy(part) for part in table)
+        rotated = rotate(unknown[:, :2].permute(1, 2, 0, 3), (cos, sin))
+        return FirstLayer(qkv, unknown_tokens, attended, log_sums, rotated, (cos, sin))
 
     def _table(self, attention: Any, h: int, w: int) -> list[Any]:
         """Return the cosines and sines of the rotary embedding, kept from the last time."""
@@ -212,46 +237,14 @@ class FastDecoder:
             self.tables = {(h, w): [as_array(part) for part in table]}
         return self.tables[h, w]
 
-    def upsample(
-        self, field: Any, x: Tensor, edges: list[Tensor], found: TokenBox, threads: int
-    ) -> Tensor:
+    def upsample(self, field: Any, x: Tensor, edges: list[Tensor], found: TokenBox) -> Tensor:
         """Return the logits of the pixels of a box of tokens (h, w, dim); `field` has prompts."""
-        h, w = x.shape[:2]
-        if self.skips:
-            field.make_terms(
-                max(found.top - 1, 0),
-                max(found.left - 1, 0),
-                min(found.bottom + 1, h),
-                min(found.right + 1, w),
-                threads,
-            )
-        top, left = 0, 0  # position of x's first pixel on its level
-        for i, (step, edge) in enumerate(zip(self.steps, edges, strict=True)):
-            # One pixel around the box is all that a step needs of its input.
-            scale = 1 << i
-            box = TokenBox(
-                max(found.top * scale - 1, 0),
-                max(found.left * scale - 1, 0),
-                min(found.bottom * scale + 1, h * scale),
-                min(found.right * scale + 1, w * scale),
-            )
-            part = x[box.top - top : box.bottom - top, box.left - left : box.right - left]
-            edge_part = edge[0][box.slices(2)]
-            out = torch.empty(edge_part.shape)
-            step.run(
-                part.numpy(),
-                edge_part.numpy(),
-                out.numpy(),
-                i < len(self.steps) - 1,
-                field if i < self.skips else None,
-                i,
-                box.top,
-                box.left,
-                threads,
-            )
-            x, top, left = out, 2 * box.top, 2 * box.left
-        rows, columns = found.slices(16)
-        return x[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left, 0]
+        logits = torch.empty([16 * (b - a) for a, b in zip(found[:2], found[2:], strict=True)])
+        terms = [as_array(edge[0]) for edge in edges]
+        prompts = field if self.skips else None
+        threads = torch.get_num_threads()
+        self.upsampling.run(x.numpy(), terms, prompts, *found, logits.numpy(), threads)
+        return logits
 
 
 def _layers(model: Inter2Former) -> list[Any]:

@@ -10,16 +10,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from napari_inter2former.kernels.parts import count_areas
+
 from .attention import HybridAttention, edge_tokens
 from .config import PRESETS, ModelConfig
 from .edges import CannyNet, StemEdges
 from .encoder import Encoder
 from .experts import HybridExperts
 from .fast_decoder import DecodedPart, DecoderPacking, FastDecoder
+from .fast_encoder import EncoderPacking
+from .first_layer import FirstLayer
 from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
 from .quality import IoUHead
 from .reference_mask import Label
-from .unknown_attention import UnknownAttention
 from .upsampling import LocalUpsampling, crop_margin, object_box, paste, with_margin
 
 
@@ -39,8 +42,8 @@ class ImageFeatures:
         The prompt embedding of possible background at strides 2, 4, 8, 16; for inference.
     decoder : FastDecoder or None
         The packed decoder at the time of encoding; not saved.
-    unknown : UnknownAttention or None
-        What first clicks have in common; not saved.
+    first_layer : FirstLayer or None
+        What no click changes of the decoder's first layer; not saved.
     """
 
     tokens: Tensor
@@ -48,13 +51,13 @@ class ImageFeatures:
     shape: tuple[int, int]
     background: list[Tensor] = field(default_factory=list)
     decoder: FastDecoder | None = field(default=None, repr=False, compare=False)
-    unknown: UnknownAttention | None = field(default=None, repr=False, compare=False)
+    first_layer: FirstLayer | None = field(default=None, repr=False, compare=False)
 
     @property
     def nbytes(self) -> int:
         """Memory that the features occupy, in bytes."""
         tensors = sum(x.numel() * x.element_size() for x in (self.tokens, *self.edges))
-        return tensors + (0 if self.unknown is None else self.unknown.nbytes)
+        return tensors + (0 if self.first_layer is None else self.first_layer.nbytes)
 
     def __reduce__(self) -> tuple[type[ImageFeatures], tuple[object, ...]]:
         return ImageFeatures, (self.tokens, self.edges, self.shape, self.background)
@@ -143,6 +146,7 @@ class Inter2Former(nn.Module):
         self.upsampling = LocalUpsampling(config)
         self.quality = IoUHead(config) if config.iou_head else None
         self._packing = DecoderPacking()
+        self._encoder_packing = EncoderPacking()
 
     # Training and the plain twin of the fast path: batched, everything in full.
 
@@ -209,19 +213,25 @@ class Inter2Former(nn.Module):
         height, width = image.shape[-2:]
         patch = self.config.patch
         padding = (0, -width % patch, 0, -height % patch)
-        padded = F.pad(image, padding, mode="replicate").permute(0, 2, 3, 1).contiguous()
-        features = self.encode_batch(padded)
+        if any(padding):
+            image = F.pad(image, padding, mode="replicate")
+        padded = image.permute(0, 2, 3, 1).contiguous()
+        fast = self._encoder_packing.of(self)
+        if fast is None or padded.device.type != "cpu" or padded.dtype != torch.float32:
+            features = self.encode_batch(padded)
+            tokens, edges = features.tokens, features.edges
+        else:
+            tokens, edges = fast.encode(self, padded)
+        edges = [edge.contiguous() for edge in edges]
         background = self.prompt.background()
-        return self.prepared(
-            ImageFeatures(features.tokens, features.edges, (height, width), background)
-        )
+        return self.prepared(ImageFeatures(tokens, edges, (height, width), background))
 
     @torch.inference_mode()
     def prepared(self, features: ImageFeatures) -> ImageFeatures:
         """Add what the compiled decoder can work out once, to features made now or saved."""
         decoder = self._packing.of(self)
-        unknown = None if decoder is None else decoder.unknown(self, features.tokens[0])
-        return replace(features, decoder=decoder, unknown=unknown)
+        first = None if decoder is None else decoder.first_layer(self, features.tokens[0])
+        return replace(features, decoder=decoder, first_layer=first)
 
     @torch.inference_mode()
     def decode(self, features: ImageFeatures, reference: Tensor) -> Decoded:
@@ -264,8 +274,13 @@ class Inter2Former(nn.Module):
         logits = part.logits[: bottom - rows.start, : right - columns.start]
         iou = None
         if self.quality is not None:
-            parts = (part.tokens[None], part.low_resolution[None], logits[None])
-            iou = float(self.quality(*parts).sigmoid())
+            grids = part.tokens[None], part.low_resolution[None]
+            if fast is None:
+                quality = self.quality(*grids, logits[None])
+            else:
+                areas = count_areas(logits.numpy(), torch.get_num_threads())
+                quality = self.quality.predict(*grids, *torch.tensor(areas)[:, None])
+            iou = float(quality.sigmoid())
         return Decoded(logits, (rows.start, columns.start, bottom, right), iou)
 
     @torch.inference_mode()

@@ -9,6 +9,9 @@ from .config import ModelConfig
 
 HIDDEN = 64
 
+SURE_LOGIT = 1.0
+"""Logits above this are counted as sure, and those above its negative as likely."""
+
 
 class IoUHead(nn.Module):
     """Predict the IoU of a mask with the object that is meant.
@@ -41,12 +44,18 @@ class IoUHead(nn.Module):
         Tensor
             (B,), logits of the predicted IoU.
         """
-        x, low, mask = (
-            value.detach().flatten(1, 2) for value in (tokens, low_resolution, logits[..., None])
+        mask = logits.detach().flatten(1)
+        return self.predict(
+            tokens, low_resolution, (mask > -SURE_LOGIT).sum(1), (mask > SURE_LOGIT).sum(1)
         )
-        weight = torch.sigmoid(low)[..., None]
-        pooled = (x * weight).sum(1) / weight.sum(1).clamp_min(1e-3)
-        likely, sure = ((mask > bound).sum((1, 2)) for bound in (-1.0, 1.0))
+
+    def predict(
+        self, tokens: Tensor, low_resolution: Tensor, likely: Tensor, sure: Tensor
+    ) -> Tensor:
+        """Predict from how many logits, (B,), are above -1 and 1; see `forward`."""
+        x, low = tokens.detach().flatten(1, 2), low_resolution.detach().flatten(1)
+        weight = torch.sigmoid(low)[:, None]
+        pooled = (weight @ x)[:, 0] / weight.sum(2).clamp_min(1e-3)
         size = 0.5 * torch.log1p(likely.to(x.dtype))
         stability = sure / likely.clamp_min(1)
         context = self.norm(torch.cat([pooled, x.mean(1)], 1))

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former.kernels.parts import count_areas, find_parts
 from napari_inter2former.predictor._mask import Bools, Box, Mask, cropped_mask
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Extent:
     rect: Rect | None
 
 
-def keep_parts(logits: Floats, known: Bools) -> None:
+def keep_parts(logits: Floats, known: npt.NDArray[np.uint8], least: int = 1) -> None:
     """Empty, in place, every connected part of a mask that nothing speaks for.
 
     A click at one cell among many that look like it shows the network all of them; the user means
@@ -73,25 +74,24 @@ def keep_parts(logits: Floats, known: Bools) -> None:
     ----------
     logits : array of float32, (h, w)
         The mask is where they are positive.
-    known : array of bool, (h, w)
-        What is known to belong to the object; where nothing is, every part stays.
+    known : array of uint8, (h, w)
+        At least `least` where something is known to belong to the object; where nothing is, every
+        part stays.
+    least : int
+        A label of the reference mask, or 1.
     """
-    if logits.size == 0:  # OpenCV crashes
+    parts = find_parts(logits)
+    if len(parts.table()) < 2:
         return
-    count, parts = cv2.connectedComponents((logits > 0).view(np.uint8), connectivity=8)
-    if count <= 2:
-        return
-    stays = np.zeros(count, dtype=np.bool_)
-    stays[np.unique(parts[known])] = True
-    if stays[1:].any():
-        stays[0] = True
-        logits[~stays[parts]] = OUTSIDE
+    stays = parts.touched(known.view(np.uint8), least)
+    if stays.any():
+        parts.erase(logits, stays, OUTSIDE)
 
 
 def stability(logits: Floats) -> float:
     """Intersection over union of the masks at the logits +1 and -1; 0 if both are empty."""
-    union = int(np.count_nonzero(logits > -1))
-    return int(np.count_nonzero(logits > 1)) / union if union else 0.0
+    likely, sure = count_areas(logits)
+    return sure / likely if likely else 0.0
 
 
 def measure(
@@ -113,36 +113,26 @@ def measure(
     seeds : iterable of (int, int)
         Input pixels of the window, usually the positive clicks.
     """
-    cut = _cut(drawing.logits)
-    if cut is None:
+    parts = find_parts(drawing.logits)
+    table = parts.table()
+    if not len(table):
         return Extent(0.0, False, None)
-    r0, c0, r1, c1 = cut
-    object_ = drawing.logits[r0:r1, c0:c1] > 0
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(
-        object_.view(np.uint8), connectivity=8
-    )
-    row, column = drawing.box[0] + r0, drawing.box[1] + c0
-    chosen = {
-        int(parts[r - row, c - column])
-        for r, c in seeds
-        if 0 <= r - row < r1 - r0 and 0 <= c - column < c1 - c0
-    } - {0}
-    # Part 0 is what is no object. Columns of the statistics: left, top, width, height, area.
-    labels = sorted(chosen) if chosen else list(range(1, count))
-    boxes = stats[labels]
-    first_row, first_column = int(boxes[:, 1].min()), int(boxes[:, 0].min())
-    last_row = int((boxes[:, 1] + boxes[:, 3]).max()) - 1
-    last_column = int((boxes[:, 0] + boxes[:, 2]).max()) - 1
-    top, bottom = row + first_row, row + last_row + 1
-    left, right = column + first_column, column + last_column + 1
+    row, column = drawing.box[:2]
+    chosen = {parts.at(r - row, c - column) for r, c in seeds} - {-1}
+    counted = np.full(len(table), not chosen)
+    counted[list(chosen)] = True
+    boxes = table[counted]
+    r0, c0 = (int(v) for v in boxes[:, :2].min(0))
+    r1, c1 = (int(v) for v in boxes[:, 2:4].max(0))
+    top, left, bottom, right = row + r0, column + c0, row + r1, column + c1
     lines = (
-        (parts[first_row], top == 0),
-        (parts[:, first_column], left == 0),
-        (parts[last_row], bottom == window.height),
-        (parts[:, last_column], right == window.width),
+        ((r0, c0, r0 + 1, c1), top == 0),
+        ((r0, c0, r1, c0 + 1), left == 0),
+        ((r1 - 1, c0, r1, c1), bottom == window.height),
+        ((r0, c1 - 1, r1, c1), right == window.width),
     )
     touches = any(
-        inner and at_border and int(np.count_nonzero(np.isin(line, labels))) >= TOUCHING_PIXELS
+        inner and at_border and parts.count(counted, *line) >= TOUCHING_PIXELS
         for inner, (line, at_border) in zip(window.inner_borders(shape), lines, strict=True)
     )
     rect = (
@@ -189,14 +179,12 @@ def to_mask(
 
 def _cut(logits: Floats) -> Box | None:
     """Bounding box of the positive logits, or None."""
-    if logits.size == 0:
+    boxes = find_parts(logits).table()
+    if not len(boxes):
         return None
-    positive = logits > 0
-    rows = np.flatnonzero(positive.any(axis=1))
-    if rows.size == 0:
-        return None
-    columns = np.flatnonzero(positive.any(axis=0))
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    r0, c0 = (int(v) for v in boxes[:, :2].min(0))
+    r1, c1 = (int(v) for v in boxes[:, 2:4].max(0))
+    return r0, c0, r1, c1
 
 
 def _reduced(logits: Floats, row: int, column: int, n: int) -> tuple[Bools, int, int]:
