@@ -8,7 +8,6 @@ decoded many times as fast as the window.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -93,8 +92,8 @@ def decode_first_clicks(
 def _decode(model: Inter2Former, features: ImageFeatures, row: int, column: int) -> Piece:
     top, bottom, height = _span(row, features.tokens.shape[1], features.shape[0])
     left, right, width = _span(column, features.tokens.shape[2], features.shape[1])
-    piece = replace(
-        features,
+    # What belongs to the window as a whole, such as its first layer, is left out.
+    piece = type(features)(
         tokens=features.tokens[:, top:bottom, left:right].contiguous(),
         # Views: of the edge terms only the box of what is found is read.
         edges=[
@@ -102,7 +101,8 @@ def _decode(model: Inter2Former, features: ImageFeatures, row: int, column: int)
             for edge, s in zip(features.edges, (2, 4, 8, 16), strict=True)
         ],
         shape=(height, width),
-        unknown=None,
+        background=features.background,
+        decoder=features.decoder,
     )
     r0, c0 = top * PATCH, left * PATCH
     reference = rm.new(height, width)
