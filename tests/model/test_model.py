@@ -85,6 +85,7 @@ def test_local_upsampling_equals_full_upsampling_inside_its_box(model: Inter2For
         values = []
         for bias in torch.linspace(-6, 6, 49):
             low.bias.fill_(bias)
+            tokens = model.prepared(tokens)  # which keeps the decoder with its weights
             _, box, _ = model.decode(tokens, reference)
             values.append((box[2] - box[0]) * (box[3] - box[1]))
             if 0 < values[-1] < 200 * 200:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from ._kept import FiguresError, kept
 from ._machine import processor
 from ._result import Result
-from ._suites import PRESETS, SUITES, available, run_suite
+from ._suites import PRESETS, SIDES, SUITES, available, run_suite
 
 __all__ = [
     "PRESETS",
+    "SIDES",
     "SUITES",
     "FiguresError",
     "Result",

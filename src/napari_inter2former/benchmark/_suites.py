@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_inter2former.benchmark._result import Result
 
-__all__ = ["PRESETS", "SUITES", "available", "chosen_presets", "run_suite"]
+__all__ = ["PRESETS", "SIDES", "SUITES", "available", "chosen_presets", "chosen_sides", "run_suite"]
 
 PRESETS = ("tiny", "small", "base")
 
+SIDES = (1024, 2048)
+"""Of images, in pixels."""
+
 _chosen: ContextVar[tuple[str, ...]] = ContextVar("presets", default=())
+_sides: ContextVar[tuple[int, ...]] = ContextVar("sides", default=())
 
 SUITES = {
     "kernels": "napari_inter2former.benchmark.parts",
@@ -32,7 +36,9 @@ def available() -> tuple[str, ...]:
     return tuple(name for name, module in SUITES.items() if find_spec(module) is not None)
 
 
-def run_suite(name: str, quick: bool, presets: tuple[str, ...] = ()) -> list[Result]:
+def run_suite(
+    name: str, quick: bool, presets: tuple[str, ...] = (), sides: tuple[int, ...] = ()
+) -> list[Result]:
     """Run one suite.
 
     Parameters
@@ -43,15 +49,23 @@ def run_suite(name: str, quick: bool, presets: tuple[str, ...] = ()) -> list[Res
         Whether to measure less, in a few seconds.
     presets : tuple of str
         Of `PRESETS`, instead of the suite's own choice.
+    sides : tuple of int
+        Of `SIDES`, instead of the suite's own choice.
     """
-    token = _chosen.set(presets)
+    token, other = _chosen.set(presets), _sides.set(sides)
     try:
         results: list[Result] = import_module(SUITES[name]).run(quick)
     finally:
         _chosen.reset(token)
+        _sides.reset(other)
     return results
 
 
 def chosen_presets(default: tuple[str, ...]) -> tuple[str, ...]:
     """Return the presets that a suite is to measure, `default` where nobody chose."""
     return _chosen.get() or default
+
+
+def chosen_sides(default: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sides of images that a suite is to measure, `default` where nobody chose."""
+    return _sides.get() or default

@@ -12,7 +12,7 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import Scene, image, model, scene, seen
-from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
+from napari_inter2former.benchmark._suites import PRESETS, SIDES, chosen_presets, chosen_sides
 from napari_inter2former.benchmark._timing import matmul_rate, medians
 from napari_inter2former.predictor._drawing import measure, to_mask
 from napari_inter2former.predictor._engine import Engine
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["click", "plain", "plainly", "run"]
 
 AREAS = (0.005, 0.02, 0.1, 0.25, 0.5)
-SIDES = (1024, 2048)
 
 
 def click(engine: Engine, features: ImageFeatures, known: Scene) -> Mask:
@@ -110,7 +109,7 @@ def run(quick: bool) -> list[Result]:
     """Measure clicks over area ratios, at windows of 1024 and 2048 pixels."""
     results = []
     for preset in chosen_presets(("tiny",) if quick else PRESETS):
-        for side in SIDES[:1] if quick else SIDES:
+        for side in chosen_sides(SIDES[:1] if quick else SIDES):
             results += _clicks(preset, side, quick)
     return results
 
@@ -135,8 +134,9 @@ def _clicks(preset: str, side: int, quick: bool) -> list[Result]:
 
         calls: dict[str, Callable[[], object]] = {"fast": fast, "plain": slow}
         with seen(network, known.mask):
-            ms = medians(calls, 0.3 if quick else 2.0, 3 if quick else 7)
-            shares = parts(network, fast, 5 if quick else 11)
+            little = quick or side > SIDES[0]
+            ms = medians(calls, 0.3 if little else 2.0, 3 if little else 7)
+            shares = parts(network, fast, 5 if little else 11)
         results.append(
             Result(
                 suite="decoder",

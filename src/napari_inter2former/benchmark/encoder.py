@@ -8,13 +8,11 @@ import torch
 
 from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model
-from napari_inter2former.benchmark._suites import PRESETS, chosen_presets
+from napari_inter2former.benchmark._suites import PRESETS, SIDES, chosen_presets, chosen_sides
 from napari_inter2former.benchmark._timing import matmul_rate, milliseconds
 from napari_inter2former.model import Inter2Former
 
 __all__ = ["gflop", "run"]
-
-SIDES = (1024, 2048)
 
 
 @torch.inference_mode()
@@ -22,7 +20,7 @@ def run(quick: bool) -> list[Result]:
     """Measure encoding at 1024 and 2048 pixels, edge features included."""
     results = []
     for preset in chosen_presets(("tiny",) if quick else PRESETS):
-        for side in SIDES[:1] if quick else SIDES:
+        for side in chosen_sides(SIDES[:1] if quick else SIDES):
             network, picture = model(preset), image(side)
             least = 3 if side == SIDES[0] else 1
             ms = milliseconds(partial(network.encode, picture), 0.5 if quick else 3, least)

@@ -24,7 +24,7 @@ sat (a grid of clicks, seconds per click), start (import, first click), scale (l
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    from napari_inter2former.benchmark import PRESETS, available
+    from napari_inter2former.benchmark import PRESETS, SIDES, available
 
     parser.add_argument(
         "--suite",
@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--preset", choices=PRESETS, action="append", default=[], help="only this (repeatable)"
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        choices=SIDES,
+        action="append",
+        default=[],
+        help="only clicks and encoding of images of this size (repeatable)",
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="where to write the figures")
     parser.add_argument(
@@ -72,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
         results = kept(arguments.json, machine) if arguments.keep else {}
         for suite in suites:
             print(f"suite {suite}", file=sys.stderr, flush=True)
-            found = run_suite(suite, arguments.quick, tuple(arguments.preset))
+            found = run_suite(
+                suite, arguments.quick, tuple(arguments.preset), tuple(arguments.side)
+            )
             print(table(found), flush=True)
             results |= {result.key: result for result in found}
     finally:

@@ -47,7 +47,7 @@ class FastEncoder:
 
     def __init__(self, model: Inter2Former, module: Any, isa: str) -> None:
         self.native, self.isa = module, isa
-        encoder = model.encoder
+        encoder: Any = model.encoder
         self.blocks = [self._block(block) for block in encoder.blocks]
         self.stem = None
         if isinstance(encoder.stem, ConvStem) and isinstance(model.edges, StemEdges):
