@@ -187,6 +187,7 @@ def card_text(weights: Path, content: CardContent, pictures: Mapping[str, Any]) 
             f"- {training['hours']} hours on {training['machine']}, {training['steps']:,} steps, "
             f"{training['masks']:,} masks with simulated clicks."
         ),
+        *_mean_of(training.get("mean_of_hours", [])),
         "- Images are normalised per channel by percentiles 1 to 99.8.",
         "- Licence: BSD-3-Clause.",
         f"- SHA-256 of the tensors: `{content.sha256}`",
@@ -198,6 +199,13 @@ def card_text(weights: Path, content: CardContent, pictures: Mapping[str, Any]) 
     if content.origins:
         lines += _data(content.origins)
     return "\n".join(lines) + "\n"
+
+
+def _mean_of(hours: list[float]) -> list[str]:
+    if not hours:
+        return []
+    parts = " and ".join(f"{each}" for each in hours)
+    return [f"- The weights are the mean of those after {parts} hours."]
 
 
 def _figures(figures: Mapping[str, Any], mean: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,9 @@
 With ``--pool`` all at once: the weights are written, evaluated, and get a card with figures and
 pictures. Else twice: once before ``inter2former evaluate --report DIR``, once with its result
 (``--evaluation``, ``--report``).
+
+Several checkpoints of one run give the mean of their weights, which is often better than any of
+them (model soups: Wortsman et al., 2022).
 """
 
 from __future__ import annotations
@@ -10,13 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from napari_inter2former._files import replacing
 from napari_inter2former.cli import main as inter2former
-from napari_inter2former.model import PRESETS, build_model
+from napari_inter2former.model import PRESETS, Inter2Former, build_model
 from napari_inter2former.training.card import (
     CardContent,
     CardError,
@@ -35,7 +41,7 @@ from napari_inter2former.weights import load_model, read_metadata, save_weights
 
 
 def release(
-    checkpoint: Path,
+    checkpoints: Sequence[Path],
     path: Path,
     data: str | None = None,
     *,
@@ -44,12 +50,12 @@ def release(
     report: Path | None = None,
     sources: Path | None = None,
 ) -> None:
-    """Write the averaged weights of a checkpoint, and a model card beside them.
+    """Write the averaged weights of checkpoints, and a model card beside them.
 
     Parameters
     ----------
-    checkpoint : Path
-        From `train`.
+    checkpoints : sequence of Path
+        From `train`, at least one. Of several, the mean of their averaged weights.
     path : Path
         Of the weights; the card has the same name and the suffix ``.md``.
     data : str, optional
@@ -68,15 +74,13 @@ def release(
     Raises
     ------
     CheckpointError
-        If the checkpoint can't be used, or the evaluation is of other weights.
+        If a checkpoint can't be used, two don't fit together, or the evaluation is of other
+        weights.
     CardError
         If the report or the sources can't be used, or nothing says what `data` is.
     """
-    saved = load_checkpoint(checkpoint)
-    config = model_of(checkpoint, saved)
-    # The window is a choice of use, not of training.
-    model = build_model(replace(config, window=PRESETS[config.name].window))
-    restore(checkpoint, model, saved.average)
+    model, progress = mean_model(checkpoints)
+    config = model.config
     if data is None:
         data = read_metadata(path)["training"].get("data") if path.is_file() else None
     if not data:
@@ -84,10 +88,12 @@ def release(
     training = {
         "data": data,
         "machine": machine,
-        "hours": round(saved.progress["seconds"] / 3600, 2),
-        "steps": saved.progress["step"],
-        "masks": saved.progress["masks"],
+        "hours": hours(progress[-1]),
+        "steps": progress[-1]["step"],
+        "masks": progress[-1]["masks"],
     }
+    if len(progress) > 1:
+        training["mean_of_hours"] = [hours(each) for each in progress]
     content = CardContent(
         config,
         training,
@@ -107,6 +113,37 @@ def release(
                 f"{content.sha256[:12]}: evaluate these weights, then release them again."
             )
     write_card(path, content)
+
+
+def mean_model(checkpoints: Sequence[Path]) -> tuple[Inter2Former, list[dict[str, Any]]]:
+    """Return the mean of checkpoints' averaged weights, and their progress, the longest last.
+
+    Raises
+    ------
+    CheckpointError
+        If one can't be used, or is of another configuration than the first.
+    """
+    loaded = [(path, load_checkpoint(path)) for path in checkpoints]
+    loaded.sort(key=lambda pair: pair[1].progress.get("seconds", 0))
+    first, saved = loaded[0]
+    config = model_of(first, saved)
+    # The window is a choice of use, not of training.
+    model = build_model(replace(config, window=PRESETS[config.name].window))
+    total: dict[str, Tensor] = {}
+    for path, each in loaded:
+        if model_of(path, each) != config:
+            raise CheckpointError(f"{path} is of another configuration than {first}.")
+        restore(path, model, each.average)
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                total[name] = total.get(name, 0) + value / len(loaded)
+    model.load_state_dict(total, strict=False)
+    return model, [each.progress for _, each in loaded]
+
+
+def hours(progress: dict[str, Any]) -> float:
+    """Return the training time of a checkpoint's progress, in hours."""
+    return round(progress["seconds"] / 3600, 2)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
@@ -132,7 +169,13 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument("--checkpoint", type=Path, required=True)
+    result.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="of several, the mean of their weights",
+    )
     result.add_argument("--out", type=Path, required=True, help="weights/NAME.safetensors")
     result.add_argument(
         "--data", help="what it was trained on (default: as the weights at --out say)"
@@ -156,7 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
     sources: Path | None = options.sources
     if options.pool:
         release(options.checkpoint, options.out, options.data, machine=options.machine)
-        folder = options.checkpoint.parent
+        folder = options.checkpoint[-1].parent
         options.evaluation = options.evaluation or folder / "evaluation.json"
         options.report = options.report or folder / "report"
         command = ["evaluate", "--data", options.pool, "--weights", options.out,

@@ -8,14 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from napari_inter2former.evaluation.datasets import DatasetError
 from napari_inter2former.model import build_model
 from napari_inter2former.predictor import Predictor
 from napari_inter2former.prompts import Click
 from napari_inter2former.training import finetune, release, train
-from napari_inter2former.training.checkpoint import load_checkpoint
-from napari_inter2former.weights import list_models, read_metadata, save_weights
+from napari_inter2former.training.checkpoint import load_checkpoint, save_checkpoint
+from napari_inter2former.weights import list_models, load_model, read_metadata, save_weights
 
 from .conftest import draw_pair
 
@@ -79,6 +80,36 @@ def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -
     assert release.main([*command[:-1], "lies", "--evaluation", str(foreign)]) == 1
     assert weights.read_bytes() == before
     assert {p.name for p in tmp_path.glob("*new*")} == {"new.safetensors", "new.md"}
+
+
+def test_several_checkpoints_give_the_mean_of_their_weights(
+    pool: Path, tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_training(pool, tmp_path / "run", preset, 0.0005)
+    first = tmp_path / "run" / "checkpoint.safetensors"
+    saved = load_checkpoint(first)
+    saved.progress["seconds"] += 3600
+    name = "upsampling.locate.0.weight"
+    saved.average[name] = saved.average[name] + 1
+    second = tmp_path / "second.safetensors"
+    save_checkpoint(second, saved)
+    weights = tmp_path / "new.safetensors"
+    command = ["--checkpoint", str(second), str(first), "--out", str(weights)]
+    assert release.main([*command, "--data", "drawn discs."]) == 0
+    mean, other = load_model(weights).state_dict(), load_checkpoint(first).average
+    torch.testing.assert_close(mean[name], other[name] + 0.5, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        mean["prompt.embed.weight"], other["prompt.embed.weight"].half().float()
+    )
+    trained = read_metadata(weights)["training"]
+    assert trained["mean_of_hours"][1] == trained["hours"] >= 1
+    assert f"{trained['hours']} hours." in weights.with_suffix(".md").read_text()
+    saved.progress["config"] = {**saved.progress["config"], "iou_head": False}
+    save_checkpoint(second, saved)
+    before = weights.read_bytes()
+    assert release.main([*command, "--data", "drawn discs."]) == 1
+    assert "another configuration" in capsys.readouterr().err
+    assert weights.read_bytes() == before
 
 
 def test_release_evaluates_and_shows_what_may_be_shown(
