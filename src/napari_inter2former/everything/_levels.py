@@ -26,7 +26,7 @@ __all__ = ["choose_levels"]
 
 PROBES = 2
 """Blocks of a large image that are searched at each zoom."""
-SMALL, LARGE = 32.0, 110.0
+SMALL, LARGE = 44.0, 110.0
 """Median size of objects (square root of the area, input pixels) that asks for another zoom."""
 LEAST_SIDE = 128
 """An image is not shrunk below this side."""
