@@ -143,7 +143,7 @@ def mean_model(checkpoints: Sequence[Path]) -> tuple[Inter2Former, list[dict[str
 
 def hours(progress: dict[str, Any]) -> float:
     """Return the training time of a checkpoint's progress, in hours."""
-    return round(progress["seconds"] / 3600, 2)
+    return round(float(progress["seconds"]) / 3600, 2)
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

@@ -10,8 +10,8 @@ import pytest
 import tifffile
 
 from napari_inter2former import demo
-from napari_inter2former.cli import main
 from napari_inter2former._overlay import beside, beside_labels, draw_overlay
+from napari_inter2former.cli import main
 from napari_inter2former.data import SAMPLES, load_sample
 from napari_inter2former.evaluation.click_files import read_clicks
 from napari_inter2former.prompts import Click

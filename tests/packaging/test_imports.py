@@ -33,8 +33,7 @@ MAY_IMPORT = {
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
     "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
     "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
-    "evaluation": BASE
-    | {"__version__", "everything", "images", "predictor", "prompts", "weights"},
+    "evaluation": BASE | {"__version__", "everything", "images", "predictor", "prompts", "weights"},
     "batch": BASE
     | {"__version__", "evaluation", "everything", "images", "predictor", "scripting", "weights"},
     "benchmark": BASE
