@@ -151,18 +151,23 @@ class ClicksLayer:
         """Replace the points by these clicks."""
         points = [plane.point(click.row, click.column) for click in clicks] if plane else []
         data = np.array(points, dtype=float).reshape(-1, self.layer.ndim)
+        positive = [click.positive for click in clicks]
         self._quiet = True
         try:
-            self.layer.selected_data = set()
-            if not np.array_equal(data, self.layer.data):
-                self.layer.data = data
-            positive = [click.positive for click in clicks]
-            features = self.layer.features
-            if "positive" not in features or features["positive"].tolist() != positive:
-                self.layer.features = {"positive": positive}
+            # The layer list repaints itself for each thumbnail: one for all changes together.
+            with self.layer.events.thumbnail.blocker():
+                self.layer.selected_data = set()
+                if positive:  # what comes back looks right at once, as a rule
+                    set_polarity(self.layer, positive[-1])
+                if not np.array_equal(data, self.layer.data):
+                    self.layer.data = data
+                features = self.layer.features
+                if "positive" not in features or features["positive"].tolist() != positive:
+                    self.layer.features = {"positive": positive}
+                self.style(positive)
+            self.layer.events.thumbnail()
         finally:
             self._quiet = False
-        self.style(positive)
 
     def deselect(self) -> None:
         """Unselect points that were just added; a selection made to move points stays."""
@@ -177,7 +182,7 @@ class ClicksLayer:
         layer = self.layer
         symbols = [look.symbol for look in looks]
         sizes = [look.size for look in looks]
-        self._quiet = True
+        quiet, self._quiet = self._quiet, True
         try:
             if [str(symbol) for symbol in layer.symbol] != symbols:
                 layer.symbol = symbols
@@ -186,7 +191,7 @@ class ClicksLayer:
             if list(layer.size) != sizes:
                 layer.size = sizes
         finally:
-            self._quiet = False
+            self._quiet = quiet
 
 
 class PreviewLayer:
@@ -228,8 +233,11 @@ class PreviewLayer:
         steps[axes] = step
         shape = [1] * self._layout.ndim
         shape[plane.axes[0]], shape[plane.axes[1]] = picture.shape
-        self.layer.data = np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape)
-        self.place(image, corner, steps)
+        # The layer list repaints itself for each thumbnail: one for all changes together.
+        with self.layer.events.thumbnail.blocker():
+            self.layer.data = np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape)
+            self.place(image, corner, steps)
+        self.layer.events.thumbnail()
         self._empty = False
 
     def place(
