@@ -21,7 +21,7 @@ MaskParts::MaskParts(const float* logits, int64_t stride, int64_t height, int64_
     const int64_t tasks = divided_up(height, rows_per_task);
     std::vector<std::vector<Run>> found(unsigned_size(tasks));
     parallel_for(threads, tasks, [&](int64_t task) {
-        std::vector<uint8_t> inside(unsigned_size(width));
+        std::vector<uint8_t> inside(unsigned_size(width + 1));  // also of an empty row there is memory
         std::vector<Run>& runs = found[unsigned_size(task)];
         const int64_t end = std::min((task + 1) * rows_per_task, height);
         for (int64_t row = task * rows_per_task; row < end; ++row) {
