@@ -271,13 +271,13 @@ def test_picture_has_a_rim() -> None:
     assert mask_picture(np.zeros((0, 0), bool)).shape == (0, 0)
 
 
-@pytest.mark.parametrize("shape", [(3000, 2000), (5_000_000, 1), (2, 1_500_000)])
+@pytest.mark.parametrize("shape", [(3000, 2000), (5_000_000, 1), (4, 1_000_000)])
 def test_the_picture_of_a_large_mask_is_small(shape: tuple[int, int]) -> None:
     step = picture_step(shape)
     picture = mask_picture(np.ones(shape, bool))
     assert step > 1
     assert picture.shape == tuple(-(-n // step) for n in shape)
-    assert picture.size <= 1.1 * MOST_PIXELS
+    assert MOST_PIXELS / 4 <= picture.size <= MOST_PIXELS
     assert picture.all()
     mask = np.zeros((3000, 2000), bool)
     mask[1200:1500, 300:900] = True

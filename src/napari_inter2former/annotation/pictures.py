@@ -25,7 +25,12 @@ def picture_step(shape: Sequence[int]) -> int:
     shape : tuple of int
         (height, width) of the mask.
     """
-    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MOST_PIXELS)))
+    height, width = shape
+    # The second matters to masks thinner than a step.
+    step = max(1, math.isqrt(height * width // MOST_PIXELS), max(shape) // MOST_PIXELS)
+    while -(-height // step) * -(-width // step) > MOST_PIXELS:
+        step += 1
+    return step
 
 
 def mask_picture(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
