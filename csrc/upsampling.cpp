@@ -7,13 +7,6 @@
 
 namespace inter2former {
 
-namespace {
-
-// Tokens of a box, and rows and columns of its parts where it has more; see PackedUpsampling::run.
-constexpr int64_t large_box = 1024, part_rows = 8, part_columns = 16;
-
-}  // namespace
-
 PackedStep::PackedStep(const ClickKernel& kernel, int64_t outputs, int64_t channels,
                        const float* weight, const float* norm_weight, const float* norm_bias)
     : kernel_(kernel),
@@ -81,29 +74,6 @@ PackedUpsampling::PackedUpsampling(std::vector<PackedStep> steps, PackedPatches 
 void PackedUpsampling::run(const float* x, int64_t height, int64_t width,
                            const float* const* edges, const PromptField* field, const Region& box,
                            float* out, int threads) const {
-    const int64_t scale = int64_t(2) << steps_.size();
-    const int64_t rows = box.bottom - box.top, columns = box.right - box.left;
-    const int64_t out_stride = columns * scale;
-    if (rows * columns <= large_box) {
-        return run_box(x, height, width, edges, field, box, out, out_stride, threads);
-    }
-    // A part at a time goes through all the steps, so that what lies between them stays in the
-    // thread's cache. Pixels around the parts are computed more than once, the same way.
-    const int64_t down = divided_up(rows, part_rows), across = divided_up(columns, part_columns);
-    parallel_for(threads, down * across, [&, this](int64_t task) {
-        const int64_t top = box.top + task / across * part_rows;
-        const int64_t left = box.left + task % across * part_columns;
-        const Region part{top, left, std::min(top + part_rows, box.bottom),
-                          std::min(left + part_columns, box.right)};
-        float* first = out + (top - box.top) * scale * out_stride + (left - box.left) * scale;
-        run_box(x, height, width, edges, field, part, first, out_stride, 1);
-    });
-}
-
-void PackedUpsampling::run_box(const float* x, int64_t height, int64_t width,
-                               const float* const* edges, const PromptField* field,
-                               const Region& box, float* out, int64_t out_stride,
-                               int threads) const {
     thread_local Floats levels[2];
     Region region{0, 0, height, width};
     for (size_t i = 0; i < steps_.size(); ++i) {
@@ -136,7 +106,7 @@ void PackedUpsampling::run_box(const float* x, int64_t height, int64_t width,
     PatchRows rows{};
     rows.x = x, rows.input = region;
     rows.add = edges[steps_.size()], rows.add_stride = width * scale;
-    rows.out = out, rows.out_stride = out_stride;
+    rows.out = out, rows.out_stride = (box.right - box.left) * scale;
     rows.output = {box.top * scale, box.left * scale, box.bottom * scale, box.right * scale};
     last_.run(rows, threads);
 }

@@ -45,10 +45,6 @@ public:
     const PackedPatches& last() const { return last_; }
 
 private:
-    void run_box(const float* x, int64_t height, int64_t width, const float* const* edges,
-                 const PromptField* field, const Region& box, float* out, int64_t out_stride,
-                 int threads) const;
-
     std::vector<PackedStep> steps_;
     PackedPatches last_;
 };
