@@ -204,6 +204,20 @@ def test_the_middle_of_a_mask_is_its_deepest_pixel():
     assert deepest(np.ones((1, 1), np.bool_)) == (0, 0)
 
 
+def test_the_middle_does_not_depend_on_where_the_memory_lies():
+    """OpenCV's precise distances do, in their last digits."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        mask = np.zeros(rng.integers(8, 40, 2), np.bool_)
+        mask[1:-1, 1:-1] = rng.random((mask.shape[0] - 2, mask.shape[1] - 2)) < 0.97
+        found = set()
+        for _ in range(12):
+            kept = [np.empty(rng.integers(1, 5000), np.uint8) for _ in range(5)]
+            found.add(deepest(mask))
+            del kept
+        assert len(found) == 1
+
+
 def test_without_a_predicted_iou_certainty_is_the_score():
     logits = np.array([[3.0, 3.0, 0.5, 0.5, -2.0]], np.float32)
     box = (4, 4, 5, 9)

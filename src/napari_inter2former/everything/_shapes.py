@@ -119,5 +119,7 @@ def deepest(data: Bools) -> tuple[int, int]:
     depth = cv2.distanceTransform(
         np.pad(data, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
     )[1:-1, 1:-1]
-    row, column = divmod(int(np.argmax(depth)), data.shape[1])
+    # Squared distances are whole numbers. OpenCV's last digits vary with where the memory lies, and
+    # must not decide between pixels of one depth.
+    row, column = divmod(int(np.argmax(np.rint(depth * depth))), data.shape[1])
     return row, column
