@@ -65,30 +65,13 @@ void load_line(const inter2former::PatchRows& job, int64_t row, int64_t column, 
 template <class V>
 inline void store_pixel(const inter2former::PatchRows& job, int64_t row, int64_t column,
                         int64_t output, V left, V right) {
-    constexpr int width = V::width;
     const auto& region = job.output;
     float* to = job.out + (row - region.top) * job.out_stride +
                 (column - region.left) * job.outputs + output;
     const float* add = job.add ? job.add + (row - job.add_top) * job.add_stride +
                                      column * job.outputs + output
                                : nullptr;
-    const int64_t count = job.outputs - output;
-    if (count >= 2 * width) {
-        if (add) left = left + V::load(add), right = right + V::load(add + width);
-        if (job.activate) left = silu<V>(left), right = silu<V>(right);
-        left.store(to);
-        right.store(to + width);
-        return;
-    }
-    float part[2 * width];
-    left.store(part);
-    right.store(part + width);
-    for (int64_t k = 0; add && k < count; ++k) part[k] += add[k];
-    if (job.activate) {
-        silu<V>(V::load(part)).store(part);
-        silu<V>(V::load(part + width)).store(part + width);
-    }
-    for (int64_t k = 0; k < count; ++k) to[k] = part[k];
+    finish<V>(left, right, add, nullptr, job.outputs - output, job.activate, to);
 }
 
 // Stores 2 W outputs of a patch that gives a block of pixels, one output each.

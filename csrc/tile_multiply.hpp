@@ -178,4 +178,35 @@ void normalise_rows(float* rows, int64_t count, int64_t step, int64_t features, 
     }
 }
 
+// Adds to 2 W outputs of one pixel what belongs to it, activates and stores them. `count` outputs are
+// left; `first` and `second` may be null.
+template <class V>
+inline void finish(V left, V right, const float* first, const float* second, int64_t count,
+                   bool activate, float* to) {
+    constexpr int width = V::width;
+    const float* const addends[] = {first, second};
+    if (count >= 2 * width) {
+        for (const float* added : addends) {
+            if (added == nullptr) continue;
+            left = left + V::load(added);
+            right = right + V::load(added + width);
+        }
+        if (activate) left = silu<V>(left), right = silu<V>(right);
+        left.store(to);
+        right.store(to + width);
+        return;
+    }
+    float part[2 * width];
+    left.store(part);
+    right.store(part + width);
+    for (const float* added : addends) {
+        for (int64_t k = 0; added != nullptr && k < count; ++k) part[k] += added[k];
+    }
+    if (activate) {
+        silu<V>(V::load(part)).store(part);
+        silu<V>(V::load(part + width)).store(part + width);
+    }
+    for (int64_t k = 0; k < count; ++k) to[k] = part[k];
+}
+
 }  // namespace

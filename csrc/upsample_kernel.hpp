@@ -73,37 +73,6 @@ inline const float* term_at(const inter2former::StepBlocks& step, int64_t row, i
            ((((slot << shift) + (row & rest)) << shift) + (column & rest)) * step.outputs;
 }
 
-// Adds to 2 W outputs of one pixel what belongs to it, activates and stores them. `count` outputs are
-// left; `term` may be null.
-template <class V>
-inline void finish(V left, V right, const float* edge, const float* term, int64_t count,
-                   bool activate, float* to) {
-    constexpr int width = V::width;
-    if (count >= 2 * width) {
-        left = left + V::load(edge);
-        right = right + V::load(edge + width);
-        if (term != nullptr) {
-            left = left + V::load(term);
-            right = right + V::load(term + width);
-        }
-        if (activate) left = silu<V>(left), right = silu<V>(right);
-        left.store(to);
-        right.store(to + width);
-        return;
-    }
-    float part[2 * width];
-    left.store(part);
-    right.store(part + width);
-    for (int64_t k = 0; k < count; ++k) {
-        part[k] += edge[k] + (term != nullptr ? term[k] : 0.0f);
-    }
-    if (activate) {
-        silu<V>(V::load(part)).store(part);
-        silu<V>(V::load(part + width)).store(part + width);
-    }
-    for (int64_t k = 0; k < count; ++k) to[k] = part[k];
-}
-
 // Where the first outputs of a block are.
 struct BlockPlace {
     int64_t row, column;
