@@ -44,7 +44,12 @@ class TrainingOptions:
     further : float
         Probability of each click after the first.
     most_clicks : int
-        Largest number of clicks.
+        Largest number of clicks that are learned from.
+    rehearsed : float
+        Share of the steps that begin with a few clicks that are not learned from, so that what
+        is learned is how to go on from there. They cost less than half of the others.
+    most_rehearsed : int
+        Largest number of such clicks; each number is as likely.
     careless : float
         Probability that a click falls anywhere in the error, not in its deep part.
     previous : float
@@ -63,6 +68,8 @@ class TrainingOptions:
     decay_from: float = 0.6
     further: float = 0.6
     most_clicks: int = 20
+    rehearsed: float = 0.5
+    most_rehearsed: int = 8
     careless: float = 0.25
     previous: float = 0.1
     average: float = 0.998
@@ -132,6 +139,9 @@ class Trainer:
         # The same number in all processes, so that none waits for another.
         shared = np.random.default_rng(self.steps)
         clicks = min(int(shared.geometric(1 - self.options.further)), self.options.most_clicks)
+        rehearsed = 0
+        if shared.random() < self.options.rehearsed:
+            rehearsed = int(shared.integers(1, self.options.most_rehearsed + 1))
         targets = batch.targets.to(device)
         features = self.model.encode_batch(batch.images.to(device))
         maps = self.auxiliary(features)
@@ -149,23 +159,27 @@ class Trainer:
         reference, predicted = start(clickable, self.options.previous, rng)
         predicted &= inside
         losses, ious = [], []
-        for _ in range(clicks):
+        for number in range(rehearsed + clicks):
+            learns = number >= rehearsed
             add_clicks(reference, clickable, predicted, rng, self.options.careless)
-            output = self.model(detached, reference, boxes)
+            with torch.set_grad_enabled(learns):
+                output = self.model(detached, reference, boxes)
+            for whole, part, box in zip(predicted, output.logits, boxes, strict=True):
+                whole[box.slices(patch)] = part > 0
+            reached = intersection_over_union(predicted, clickable)
+            ious.append(reached.mean())
+            rm.update(reference, predicted)
+            if not learns:
+                continue
             loss = (
                 mask_loss(output.logits, local_targets).mean()
                 + 0.5 * mask_loss(output.low_resolution, low_targets).mean()
                 + COMMITMENT_WEIGHT * output.commitment
             )
-            for whole, part, box in zip(predicted, output.logits, boxes, strict=True):
-                whole[box.slices(patch)] = part > 0
-            reached = intersection_over_union(predicted, clickable)
             losses.append(loss.detach())
-            ious.append(reached.mean())
             if output.iou is not None:
                 loss = loss + F.binary_cross_entropy_with_logits(output.iou, reached)
             (loss / clicks).backward()
-            rm.update(reference, predicted)
         # A frozen encoder has outputs that need no gradient.
         outputs = zip((features.tokens, *features.edges), leaves, strict=True)
         learned = [(x, leaf.grad) for x, leaf in outputs if x.requires_grad]
