@@ -7,11 +7,12 @@ negatives or of the false positives that lies deepest inside them.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
+from napari_inter2former._depth import squared_depth
 from napari_inter2former.evaluation.regions import EMPTY, crops
 from napari_inter2former.prompts import Click
 
@@ -97,11 +98,9 @@ def deepest_point(
         return 0.0, (0, 0)
     columns = np.flatnonzero(mask.any(axis=0))
     r0, r1, c0, c1 = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
-    padded = np.zeros((r1 - r0 + 2, c1 - c0 + 2), np.uint8)
-    padded[1:-1, 1:-1] = mask[r0:r1, c0:c1]
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depth = squared_depth(mask[r0:r1, c0:c1])
     for row, column in used:
         if r0 <= row < r1 and c0 <= column < c1:
             depth[row - r0, column - c0] = 0
     r, c = divmod(int(np.argmax(depth)), depth.shape[1])
-    return float(depth[r, c]), (r0 + r, c0 + c)
+    return math.sqrt(depth[r, c]), (r0 + r, c0 + c)

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former._depth import squared_depth
+
 if TYPE_CHECKING:
     from napari_inter2former.everything._decode import Piece
 
@@ -116,10 +118,5 @@ def deepest(data: Bools) -> tuple[int, int]:
     data : array of bool, (h, w)
         A mask with at least one pixel.
     """
-    depth = cv2.distanceTransform(
-        np.pad(data, 1).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )[1:-1, 1:-1]
-    # Squared distances are whole numbers. OpenCV's last digits vary with where the memory lies, and
-    # must not decide between pixels of one depth.
-    row, column = divmod(int(np.argmax(np.rint(depth * depth))), data.shape[1])
+    row, column = divmod(int(np.argmax(squared_depth(data))), data.shape[1])
     return row, column
