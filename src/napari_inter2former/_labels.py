@@ -11,11 +11,38 @@ import numpy as np
 from napari_inter2former._files import write_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from numpy.typing import NDArray
 
-__all__ = ["write_labels"]
+__all__ = ["TILE", "tiles", "write_labels"]
+
+TILE = 512
+"""Side of the tiles of large labels in pixels."""
+
+
+def tiles(plane: Any) -> Iterator[NDArray[Any]]:
+    """Read a plane tile by tile, in the order of a TIFF file.
+
+    Parameters
+    ----------
+    plane : array-like of int, (height, width)
+        Anything that slices like NumPy's.
+
+    Yields
+    ------
+    array, (TILE, TILE)
+        Of the plane's type; those at the far edges are filled up with zeros.
+    """
+    height, width = plane.shape
+    for row in range(0, height, TILE):
+        for column in range(0, width, TILE):
+            rows = slice(row, min(row + TILE, height))
+            part = np.asarray(plane[rows, column : min(column + TILE, width)])
+            tile = np.zeros((TILE, TILE), plane.dtype)
+            tile[: part.shape[0], : part.shape[1]] = part
+            yield tile
 
 
 def write_labels(path: str | Path, labels: NDArray[np.integer[Any]]) -> None:

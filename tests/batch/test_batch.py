@@ -120,14 +120,14 @@ def test_an_image_that_changes_meanwhile(jobs, monkeypatch):
     job = jobs[0]
     from napari_inter2former import everything
 
-    stream = everything.stream_everything
+    search = everything.search_everything
 
-    def change_and_stream(*args, **kwargs):
+    def change_and_search(*args, **kwargs):
         with Path(job.image).open("ab") as file:
             file.write(b"more")
-        return stream(*args, **kwargs)
+        return search(*args, **kwargs)
 
-    monkeypatch.setattr(everything, "stream_everything", change_and_stream)
+    monkeypatch.setattr(everything, "search_everything", change_and_search)
     outcome = do_job(job)
     assert "changed while" in outcome.error
     assert not Path(job.labels).exists()

@@ -10,16 +10,14 @@ import numpy as np
 import tifffile
 
 from napari_inter2former._files import OutputError, replacing
+from napari_inter2former._labels import TILE, tiles
+from napari_inter2former.images import planes_of
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
-
-    import numpy.typing as npt
 
 __all__ = ["save_labels", "write_labels"]
 
-TILE = 512
 AXES = "QTZYX"
 
 
@@ -48,7 +46,7 @@ def save_labels(path: str | os.PathLike[str], labels: Any) -> Path:
     try:
         with replacing(path) as part, tifffile.TiffWriter(part, bigtiff=True) as writer:
             writer.write(
-                _tiles(labels, shape),
+                itertools.chain.from_iterable(map(tiles, planes_of(labels))),
                 shape=shape,
                 dtype=np.dtype(labels.dtype),
                 tile=(TILE, TILE),
@@ -66,17 +64,3 @@ def write_labels(path: str, data: Any, _meta: dict[str, Any]) -> list[str]:
     """Write a napari Labels layer; what the manifest calls. Of several levels the finest."""
     labels = data if hasattr(data, "ndim") and hasattr(data, "nbytes") else data[0]
     return [str(save_labels(path, labels))]
-
-
-def _tiles(labels: Any, shape: tuple[int, ...]) -> Iterator[npt.NDArray[Any]]:
-    """Tiles in the order of the file; those at the far edges are filled up with zeros."""
-    height, width = shape[-2:]
-    dtype = np.dtype(labels.dtype)
-    for plane in itertools.product(*(range(n) for n in shape[:-2])):
-        for row, column in itertools.product(range(0, height, TILE), range(0, width, TILE)):
-            rows = slice(row, min(row + TILE, height))
-            columns = slice(column, min(column + TILE, width))
-            part = np.asarray(labels[(*plane, rows, columns)])
-            tile = np.zeros((TILE, TILE), dtype=dtype)
-            tile[: part.shape[0], : part.shape[1]] = part
-            yield tile

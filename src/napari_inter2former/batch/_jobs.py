@@ -1,10 +1,10 @@
-"""One image of a batch job: a plain record that travels to a worker, and what a worker does."""
+"""One image of a batch job: a plain record that travels to a worker, and its outputs."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -15,24 +15,24 @@ from napari_inter2former.batch._inputs import output_stem
 from napari_inter2former.batch._outputs import (
     FORMATS,
     read_provenance,
-    write_labels,
+    write_planes,
     write_table,
 )
 from napari_inter2former.errors import ImageError, Inter2FormerError
 
 if TYPE_CHECKING:
-    from napari_inter2former.everything import EverythingSettings
+    from napari_inter2former.batch._planes import Planes
+    from napari_inter2former.everything import EverythingSettings, ObjectTable
 
 __all__ = [
     "Job",
     "Outcome",
-    "do_job",
     "is_done",
     "load_once",
     "outputs_of",
     "provenance",
     "tried",
-    "write_unless_changed",
+    "write_results",
 ]
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Job:
     image : str
         Path of the image.
     labels, table : str
-        Paths of the outputs; empty for ``"precompute"``.
+        Paths of the outputs; empty for ``"precompute"``, the table's also where none is wanted.
     model : str
         Name or path of the weights.
     settings : EverythingSettings or None
@@ -81,7 +81,7 @@ class Outcome:
     error : str
         Why it failed; empty if it did not.
     objects : int
-        How many objects were written (or windows encoded).
+        How many objects were written, in each plane anew (or windows encoded).
     skipped : bool
         Whether it was done already.
     notes : tuple of str
@@ -119,23 +119,6 @@ def outputs_of(image: str | Path, out: str | Path, form: str = "tiff") -> dict[s
         "labels": str((out / f"{stem}_labels{FORMATS[form]}").absolute()),
         "table": str((out / f"{stem}_objects.csv").absolute()),
     }
-
-
-def do_job(job: Job) -> Outcome:
-    """Do a job; what goes wrong with its files is part of the outcome.
-
-    Parameters
-    ----------
-    job : Job
-        The job.
-    """
-
-    def work() -> Outcome:
-        if job.labels and is_done(job):
-            return Outcome(job.image, skipped=True)
-        return _WORK[job.kind](job)
-
-    return tried(job, work)
 
 
 def tried(job: Job, work: Callable[[], T]) -> T | Outcome:
@@ -177,71 +160,42 @@ def provenance(job: Job) -> dict[str, Any]:
     return made
 
 
-def _everything(job: Job) -> Outcome:
-    from napari_inter2former.everything import stream_everything
-    from napari_inter2former.images import open_image
+def write_results(
+    job: Job,
+    made: Mapping[str, Any],
+    planes: Planes,
+    labels: Iterable[Any],
+    table: Callable[[], ObjectTable],
+) -> None:
+    """Write labels and table, unless the image is no longer the one that they were made from.
 
-    made = provenance(job)
-    labels = Path(job.labels)
-    table = stream_everything(
-        open_image(job.image),
-        lambda stored, _: write_unless_changed(job, made, stored),
-        labels.with_name(f".{labels.name}.parts"),
-        load_once(job.model),
-        settings=job.settings,
-    )
-    write_table(Path(job.table), table)
-    return Outcome(job.image, objects=len(table["label"]))
+    Parameters
+    ----------
+    job : Job
+        Names the outputs; without a name no table is written.
+    made : mapping
+        Its `provenance` before the work.
+    planes : Planes
+        Of the image.
+    labels : iterable of arrays of int32, (height, width)
+        Of each plane.
+    table : callable
+        Returns the table, once all labels were taken.
+    """
 
+    def check() -> None:
+        if _state(Path(job.image)) != made["state"]:
+            raise ImageError(
+                f"{job.image} was changed while it was being worked on; nothing was written. "
+                "Run the command again when it is complete."
+            )
+        # The table comes last: where it is, the labels are whole.
+        if job.table:
+            Path(job.table).unlink(missing_ok=True)
 
-def _segment(job: Job) -> Outcome:
-    import numpy as np
-
-    from napari_inter2former.evaluation.click_files import read_clicks
-    from napari_inter2former.everything import measure_objects
-    from napari_inter2former.images import as_image_source, open_image
-    from napari_inter2former.scripting import segment
-
-    made = provenance(job)
-    source = as_image_source(open_image(job.image))
-    clicks = read_clicks(job.clicks, source.shape)
-    scores: dict[int, float] = {}
-
-    def remember(label: int, mask: Any) -> None:
-        scores[label] = mask.score
-
-    labels = segment(source, clicks, load_once(job.model), progress=remember)
-    table = measure_objects(labels, scores)
-    write_unless_changed(job, made, labels)
-    write_table(Path(job.table), table)
-    missing = sorted(set(clicks) - set(np.unique(labels).tolist()))
-    notes = tuple(f"object {n}: no pixels (nothing found at its clicks)" for n in missing)
-    return Outcome(job.image, objects=len(table["label"]), notes=notes)
-
-
-def _precompute(job: Job) -> Outcome:
-    from napari_inter2former.images import open_image
-    from napari_inter2former.predictor import Predictor, precompute
-
-    predictor = Predictor(load_once(job.model), disk_cache=True)
-    predictor.set_image(open_image(job.image))
-    encoded = precompute(predictor)
-    return Outcome(job.image, objects=encoded, skipped=encoded == 0)
-
-
-_WORK = {"everything": _everything, "segment": _segment, "precompute": _precompute}
-
-
-def write_unless_changed(job: Job, made: Mapping[str, Any], labels: Any) -> None:
-    """Write the labels, unless the image is no longer the one that they were made from."""
-    if _state(Path(job.image)) != made["state"]:
-        raise ImageError(
-            f"{job.image} was changed while it was being worked on; nothing was written. "
-            "Run the command again when it is complete."
-        )
-    # The table comes last: where it is, the labels are whole.
-    Path(job.table).unlink(missing_ok=True)
-    write_labels(Path(job.labels), labels, made)
+    write_planes(Path(job.labels), labels, planes.shape, planes.axes, made, check)
+    if job.table:
+        write_table(Path(job.table), table())
 
 
 def _state(path: Path) -> list[list[Any]]:

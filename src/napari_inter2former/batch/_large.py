@@ -1,29 +1,25 @@
-"""A large image as many tasks: a plan, its blocks, and the end."""
+"""A large image as many tasks: a plan, its planes or blocks, and the end."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from napari_inter2former.batch._everything import search_plane, work_folder, write_everything
 from napari_inter2former.batch._inputs import is_zarr
-from napari_inter2former.batch._jobs import (
-    Job,
-    Outcome,
-    is_done,
-    load_once,
-    provenance,
-    tried,
-    write_unless_changed,
-)
-from napari_inter2former.batch._outputs import write_table
+from napari_inter2former.batch._jobs import Job, Outcome, is_done, load_once, provenance, tried
+from napari_inter2former.batch._planes import Planes
 from napari_inter2former.errors import Inter2FormerError
 
 __all__ = ["do_part", "finish_job", "is_large", "plan_job"]
 
-LARGE_BYTES = 1 << 26
+LARGE_BYTES = 1 << 23
 """Image files from this size on are looked into before they are given to one worker."""
 LARGE_PIXELS = 1 << 24
+"""Of all planes."""
 
 
 def is_large(job: Job) -> bool:
@@ -34,68 +30,63 @@ def is_large(job: Job) -> bool:
     try:
         if job.kind != "everything" or not (is_zarr(path) or path.stat().st_size >= LARGE_BYTES):
             return False
-        height, width = open_image(path).plane_shape
+        image = open_image(path)
     except (Inter2FormerError, OSError):
         return False  # the worker will say what is wrong
-    return height * width >= LARGE_PIXELS
+    return image.planes * math.prod(image.plane_shape) >= LARGE_PIXELS
 
 
 def plan_job(job: Job) -> int | Outcome:
-    """Choose the zooms; return the number of blocks, or the outcome if there is nothing to do."""
+    """Return the number of planes, or of blocks of a single one; or that there is nothing to do."""
 
     def work() -> int | Outcome:
-        return Outcome(job.image, skipped=True) if is_done(job) else len(_prepared(job)[2])
+        if is_done(job):
+            return Outcome(job.image, skipped=True)
+        planes = _once(_opened, job)
+        return len(planes) if len(planes) > 1 else len(_once(_prepared, job)[1])
 
     return tried(job, work)
 
 
 def do_part(job: Job, part: int) -> Outcome | None:
-    """Search a block, unless that is done already; return an outcome if it fails."""
+    """Search a plane or block, unless that is done already; return an outcome if it fails."""
 
     def work() -> None:
         from napari_inter2former.everything import search_block
 
-        model, source, blocks, parts = _prepared(job)
+        planes = _once(_opened, job)
+        if len(planes) > 1:
+            search_plane(job, planes, part)
+            return
+        source, blocks, parts = _once(_prepared, job)
         assert job.settings is not None
         if not parts.has(part):
+            model = load_once(job.model)
             parts.put(part, search_block(model, source, blocks[part], job.settings))
 
     return tried(job, work)
 
 
 def finish_job(job: Job) -> Outcome:
-    """Merge the blocks, and write labels and table."""
-
-    def work() -> Outcome:
-        from napari_inter2former.everything import finish_everything
-
-        made = provenance(job)
-        _, source, blocks, parts = _prepared(job)
-        table = finish_everything(
-            source.shape,
-            parts,
-            len(blocks),
-            lambda stored, _: write_unless_changed(job, made, stored),
-        )
-        write_table(Path(job.table), table)
-        return Outcome(job.image, objects=len(table["label"]))
-
-    return tried(job, work)
+    """Merge what was found, and write labels and table."""
+    return tried(job, lambda: write_everything(job, Planes(job.image), provenance(job)))
 
 
-def _prepared(job: Job) -> Any:
+def _once(make: Callable[[Job, str], Any], job: Job) -> Any:
     # The image's state is part of the key: a file that was replaced is opened again.
-    return _prepare(job, str(provenance(job)["state"]))
+    return make(job, str(provenance(job)["state"]))
 
 
 @lru_cache(maxsize=1)
-def _prepare(job: Job, state: str) -> Any:
+def _opened(job: Job, state: str) -> Planes:
+    return Planes(job.image)
+
+
+@lru_cache(maxsize=1)
+def _prepared(job: Job, state: str) -> Any:
     from napari_inter2former.everything import prepare_everything
-    from napari_inter2former.images import as_image_source, open_image
 
     assert job.settings is not None
-    labels = Path(job.labels)
-    model = load_once(job.model)
-    source = as_image_source(open_image(job.image))
-    work = labels.with_name(f".{labels.name}.parts")
-    return model, source, *prepare_everything(model, source, job.settings, work)
+    source = _opened(job, state).source(0)
+    work = work_folder(job, 0)
+    return source, *prepare_everything(load_once(job.model), source, job.settings, work)

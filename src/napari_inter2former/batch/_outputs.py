@@ -2,48 +2,91 @@
 
 from __future__ import annotations
 
-import importlib
+import itertools
 import json
-import shutil
-from contextlib import suppress
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_inter2former._files import OutputError, replacing, write_csv
+from napari_inter2former._labels import TILE, tiles
+from napari_inter2former.batch._zarr import write_zarr
+from napari_inter2former.images import planes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["FORMATS", "read_provenance", "write_labels", "write_table"]
+__all__ = ["FORMATS", "read_provenance", "write_labels", "write_planes", "write_table"]
 
 FORMATS = {"tiff": ".ome.tif", "zarr": ".ome.zarr"}
 """Formats of labels, and how their file names end."""
-TILE = 512
 PROVENANCE = "inter2former"
+AXES = "tzyx"
 
 
-def write_labels(path: Path, labels: Any, provenance: Mapping[str, Any]) -> None:
+def write_labels(
+    path: Path, labels: Any, provenance: Mapping[str, Any], axes: str | None = None
+) -> None:
     """Write labels of any size, whole or not at all.
 
     Parameters
     ----------
     path : pathlib.Path
         Ends in ``.tif`` or ``.zarr``; what is there is replaced.
-    labels : array of int32, (height, width)
+    labels : array of int32, (height, width), (z, height, width) or (t, z, height, width)
         In memory or on disk; read tile by tile.
     provenance : mapping
         What they were made from, in plain values; kept in the file.
+    axes : str, optional
+        A letter for each axis, if they are others: ``"tyx"``.
 
     Raises
     ------
     OutputError
         When it cannot be written.
     """
-    write = _write_zarr if path.suffix == ".zarr" else _write_tiff
+    shape = tuple(labels.shape)
+    write_planes(path, planes_of(labels), shape, axes or AXES[-len(shape) :], provenance)
+
+
+def write_planes(
+    path: Path,
+    planes: Iterable[Any],
+    shape: tuple[int, ...],
+    axes: str,
+    provenance: Mapping[str, Any],
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write labels that come plane by plane, whole or not at all.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        See `write_labels`.
+    planes : iterable of arrays of int32, (height, width)
+        In order, the last axis of `shape` before rows and columns counting fastest. Each is asked
+        for once, and not used any more when the next one is.
+    shape : tuple of int
+        Of all labels.
+    axes : str
+        Of ``t``, ``z``, ``y`` and ``x`` those that there are.
+    provenance : mapping
+        See `write_labels`.
+    check : callable
+        Called before what is there is replaced; what it raises leaves that as it is.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
+    write = write_zarr if path.suffix == ".zarr" else _write_tiff
     try:
-        write(path, labels, dict(provenance))
+        write(path, planes, shape, axes, {PROVENANCE: dict(provenance)}, check)
+    except OutputError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"{path}: the labels could not be written ({reason}).") from error
@@ -85,80 +128,27 @@ def _number(value: Any) -> str:
     return f"{float(value):.6g}" if float(value) != int(value) else str(int(value))
 
 
-def _tiles(labels: Any) -> Iterator[Any]:
-    """Tiles in the order of a TIFF file; those at the far edges are filled up."""
-    height, width = labels.shape
-    for row in range(0, height, TILE):
-        for column in range(0, width, TILE):
-            tile = np.zeros((TILE, TILE), np.int32)
-            part = labels[row : row + TILE, column : column + TILE]
-            tile[: part.shape[0], : part.shape[1]] = part
-            yield tile
-
-
-def _write_tiff(path: Path, labels: Any, provenance: dict[str, Any]) -> None:
+def _write_tiff(
+    path: Path,
+    planes: Iterable[Any],
+    shape: tuple[int, ...],
+    axes: str,
+    attributes: dict[str, Any],
+    check: Callable[[], None],
+) -> None:
     import tifffile
 
-    metadata = {"axes": "YX", "Description": json.dumps({PROVENANCE: provenance})}
     with replacing(path) as part:
         tifffile.imwrite(
             part,
-            _tiles(labels),
-            shape=labels.shape,
+            itertools.chain.from_iterable(map(tiles, planes)),
+            shape=shape,
             dtype=np.int32,
             tile=(TILE, TILE),
             compression="zlib",
+            photometric="minisblack",
             ome=True,
-            bigtiff=labels.shape[0] * labels.shape[1] > 1 << 29,
-            metadata=metadata,
+            bigtiff=math.prod(shape) > 1 << 29,
+            metadata={"axes": axes.upper(), "Description": json.dumps(attributes)},
         )
-
-
-def _write_zarr(path: Path, labels: Any, provenance: dict[str, Any]) -> None:
-    try:
-        zarr = importlib.import_module("zarr")
-    except ImportError as error:
-        raise OutputError(
-            f'{path}: writing zarr needs a package: pip install "napari-inter2former[files]".'
-        ) from error
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        shutil.rmtree(beside, ignore_errors=True)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        group = zarr.create_group(beside, zarr_format=3)
-        array = group.create_array(
-            "0",
-            shape=labels.shape,
-            dtype="int32",
-            chunks=(TILE, TILE),
-            dimension_names=("y", "x"),
-            # A chunk that isn't there looks like one that got lost.
-            config={"write_empty_chunks": True},
-        )
-        for row in range(0, labels.shape[0], TILE):
-            array[row : row + TILE] = labels[row : row + TILE]
-        group.attrs["ome"] = _ome_metadata(path.name)
-        group.attrs[PROVENANCE] = provenance
-        if path.exists():
-            shutil.rmtree(path)
-        beside.rename(path)
-    except BaseException:
-        with suppress(OSError):
-            shutil.rmtree(beside, ignore_errors=True)
-        raise
-
-
-def _ome_metadata(name: str) -> dict[str, Any]:
-    """Metadata of OME-Zarr 0.5 for one level of labels."""
-    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
-    return {
-        "version": "0.5",
-        "multiscales": [
-            {
-                "name": name.split(".")[0],
-                "axes": [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}],
-                "datasets": [{"path": "0", "coordinateTransformations": scale}],
-            }
-        ],
-        "image-label": {},
-    }
+        check()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from napari_inter2former._files import OutputError
 from napari_inter2former.batch._inputs import BatchError
-from napari_inter2former.batch._jobs import Job, Outcome, do_job
+from napari_inter2former.batch._jobs import Job, Outcome
 from napari_inter2former.batch._large import do_part, finish_job, is_large, plan_job
+from napari_inter2former.batch._work import do_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ def run_jobs(
     processes: bool = True,
     progress: Callable[[Outcome], None] | None = None,
 ) -> list[Outcome]:
-    """Do all jobs: one Dask task for an image, or for each block of a large one.
+    """Do all jobs: one Dask task for an image, or for each plane or block of a large one.
 
     Parameters
     ----------

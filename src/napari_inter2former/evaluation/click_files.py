@@ -2,7 +2,9 @@
 
 Two layouts are read: the columns ``object, row, column, positive``, and what napari saves for a
 Points layer (``index, axis-0, axis-1``) with the features ``object`` and ``positive``. The order
-of the lines is the order of the clicks; other columns are ignored.
+of the lines is the order of the clicks; other columns are ignored. Clicks in a stack also say in
+which plane they lie: in columns named like the stack's axes (``t``, ``z``), in one column
+``plane`` that counts the planes from 0, or, as napari does, in more axes.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from napari_inter2former._files import write_csv
 from napari_inter2former.errors import PromptError
+from napari_inter2former.evaluation.click_planes import plane_columns, plane_number
 from napari_inter2former.prompts import Click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["read_clicks", "write_clicks"]
+__all__ = ["read_clicks", "read_stack_clicks", "write_clicks"]
 
 _COLUMNS = ("object", "row", "column", "positive")
 _YES = {"true", "1", "1.0", "yes", "+"}
@@ -49,6 +52,32 @@ def read_clicks(
         When the file is missing, a column is missing, there is no click, or a line cannot be
         used; the message names the file and the line.
     """
+    return read_stack_clicks(path, shape, {})[0]
+
+
+def read_stack_clicks(
+    path: str | Path, shape: tuple[int, int] | None, stack: Mapping[str, int]
+) -> dict[int, dict[int, tuple[Click, ...]]]:
+    """Read the clicks of a file, plane by plane and object by object.
+
+    Parameters
+    ----------
+    path, shape
+        See `read_clicks`.
+    stack : mapping of str to int
+        Length of each axis that numbers planes, in the image's order; none for a single plane.
+
+    Returns
+    -------
+    dict of int to dict of int to tuple of Click
+        By number of the plane, the last axis of the stack counting fastest, what `read_clicks`
+        returns. An object may have clicks in several planes.
+
+    Raises
+    ------
+    PromptError
+        See `read_clicks`; also when a plane is not named, or does not exist.
+    """
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -57,19 +86,22 @@ def read_clicks(
         raise PromptError(f"{path}: cannot be read as a CSV file of clicks ({error}).") from error
     if not any(rows):
         raise PromptError(f"{path}: the file is empty. It needs {_wanted()}.")
-    places = _places(path, [name.strip() for name in rows[0]])
-    clicks: dict[int, list[Click]] = {}
+    places = _places(path, [name.strip() for name in rows[0]], stack)
+    clicks: dict[int, dict[int, list[Click]]] = {}
     for line, cells in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         try:
-            number, click = _parse(cells, places, shape)
+            plane, number, click = _parse(cells, places, shape, stack)
         except ValueError as error:
             raise PromptError(f"{path}, line {line}: {error}") from error
-        clicks.setdefault(number, []).append(click)
+        clicks.setdefault(plane, {}).setdefault(number, []).append(click)
     if not clicks:
         raise PromptError(f"{path}: there are no clicks in the file, only column names.")
-    return {number: tuple(of_object) for number, of_object in clicks.items()}
+    return {
+        plane: {number: tuple(of_object) for number, of_object in of_plane.items()}
+        for plane, of_plane in clicks.items()
+    }
 
 
 def write_clicks(path: str | Path, clicks: Mapping[int, Sequence[Click]]) -> None:
@@ -95,16 +127,16 @@ def write_clicks(path: str | Path, clicks: Mapping[int, Sequence[Click]]) -> Non
     write_csv(Path(path), _COLUMNS, rows)
 
 
-def _places(path: Path, header: list[str]) -> dict[str, int]:
-    """Find the four columns, in either layout."""
+def _places(path: Path, header: list[str], stack: Mapping[str, int]) -> dict[str, int]:
+    """Find the four columns, in either layout, and those that name the plane."""
     names = {name: name for name in _COLUMNS}
     if "axis-0" in header:
-        names |= {"row": "axis-0", "column": "axis-1"}
-        if "axis-2" in header:
-            raise PromptError(
-                f"{path}: the points have more than two coordinates. "
-                "Save the points of one 2-D plane."
-            )
+        last = sum(name.startswith("axis-") for name in header) - 1
+        names |= {"row": f"axis-{last - 1}", "column": f"axis-{last}"}
+    try:
+        names |= plane_columns(header, stack)
+    except ValueError as error:
+        raise PromptError(f"{path}: {error}") from error
     missing = [name for name in names.values() if name not in header]
     if missing:
         raise PromptError(f"{path}: the column {missing[0]!r} is missing. It needs {_wanted()}.")
@@ -112,11 +144,16 @@ def _places(path: Path, header: list[str]) -> dict[str, int]:
 
 
 def _parse(
-    cells: list[str], places: dict[str, int], shape: tuple[int, int] | None
-) -> tuple[int, Click]:
+    cells: list[str],
+    places: dict[str, int],
+    shape: tuple[int, int] | None,
+    stack: Mapping[str, int],
+) -> tuple[int, int, Click]:
     if len(cells) <= max(places.values()):
         raise ValueError(f"there are only {len(cells)} values in this line.")
     text = {name: cells[place].strip() for name, place in places.items()}
+    named = {name: _number(text[name], name) for name in text if name not in _COLUMNS}
+    plane = plane_number(named, stack)
     number = _number(text["object"], "object")
     if number != int(number) or number < 1:
         raise ValueError(f"object must be a whole number from 1, not {text['object']!r}.")
@@ -129,7 +166,7 @@ def _parse(
     sign = text["positive"].lower()
     if sign not in _YES | _NO:
         raise ValueError(f"positive must be true or false, not {text['positive']!r}.")
-    return int(number), Click(row, column, sign in _YES)
+    return plane, int(number), Click(row, column, sign in _YES)
 
 
 def _number(text: str, name: str) -> float:

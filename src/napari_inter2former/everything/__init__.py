@@ -8,8 +8,9 @@ from napari_inter2former.everything._run import Everything, find_everything, seg
 from napari_inter2former.everything._search import search_block
 from napari_inter2former.everything._settings import EverythingSettings, SettingsError
 from napari_inter2former.everything._stream import (
-    finish_everything,
+    painted,
     prepare_everything,
+    search_everything,
     stream_everything,
 )
 
@@ -21,10 +22,11 @@ __all__ = [
     "Parts",
     "SettingsError",
     "find_everything",
-    "finish_everything",
     "measure_objects",
+    "painted",
     "prepare_everything",
     "search_block",
+    "search_everything",
     "segment_everything",
     "stream_everything",
 ]

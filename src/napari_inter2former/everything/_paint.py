@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 
-def paint_parts(labels: Any, parts: Iterable[Sequence[Mask]]) -> ObjectTable:
+def paint_parts(labels: Any, parts: Iterable[Sequence[Mask]], after: int = 0) -> ObjectTable:
     """Paint masks into labels that are 0, part by part, and measure them.
 
     Parameters
@@ -44,14 +44,16 @@ def paint_parts(labels: Any, parts: Iterable[Sequence[Mask]]) -> ObjectTable:
         Anything that slices like NumPy's, in memory or not: only the boxes of masks are touched.
     parts : iterable of sequences of Mask
         Better ones first within a part: the pixels that masks share go to the first.
+    after : int
+        The number that the labels come after.
 
     Returns
     -------
     dict of str to array
-        See `Everything.table`. Labels are numbered from 1 without a gap.
+        See `Everything.table`. Labels are numbered from ``after + 1`` without a gap.
     """
     tables: list[ObjectTable] = []
-    number = 0
+    number = after
     for masks in parts:
         painted: dict[int, Mask] = {}
         for mask in masks:

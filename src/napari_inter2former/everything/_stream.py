@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from napari_inter2former.everything._settings import EverythingSettings
 from napari_inter2former.images import as_image_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from napari_inter2former.everything._paint import ObjectTable
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Stored",
-    "finish_everything",
     "image_digest",
+    "painted",
     "prepare_everything",
+    "search_everything",
     "stream_everything",
 ]
 
@@ -83,8 +85,9 @@ class Stored:
         self._array = np.memmap(self.path, np.int32, "r+", shape=self.shape)
 
     def close(self) -> None:
-        """Let go of the file, so that it can be deleted."""
-        self._array = None
+        """Delete the file."""
+        self._array = None  # what is mapped can't be deleted on Windows
+        self.path.unlink(missing_ok=True)
 
 
 def image_digest(source: ImageSource) -> str:
@@ -135,15 +138,40 @@ def stream_everything(
     OutputError
         If the folder can't be written.
     """
-    settings = settings or EverythingSettings()
-    network = as_network(model)
     source = as_image_source(image, **how)
+    plan, parts = search_everything(source, as_network(model), settings, work, progress)
+    with painted(source.shape, parts, len(plan)) as (labels, table):
+        write(labels, table)
+    parts.remove()
+    return table
+
+
+def search_everything(
+    source: ImageSource,
+    network: Inter2Former,
+    settings: EverythingSettings | None,
+    work: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Block], FolderParts]:
+    """Search all blocks that are not done yet; return them and their folder.
+
+    Parameters
+    ----------
+    source, network, settings, work, progress
+        See `stream_everything`.
+
+    Raises
+    ------
+    OutputError
+        If the folder can't be written.
+    """
+    settings = settings or EverythingSettings()
     plan, parts = prepare_everything(network, source, settings, work)
     cancel = (lambda: progress(0, 0)) if progress is not None else (lambda: None)
     for done in find_masks(network, source, plan, settings, parts, cancel):
         if progress is not None:
             progress(done, len(plan))
-    return finish_everything(source.shape, parts, len(plan), write)
+    return plan, parts
 
 
 def prepare_everything(
@@ -166,22 +194,37 @@ def prepare_everything(
     return blocks, parts
 
 
-def finish_everything(
-    shape: tuple[int, int],
-    parts: FolderParts,
-    count: int,
-    write: Callable[[Stored, ObjectTable], None],
-) -> ObjectTable:
-    """Merge and paint all parts, hand the labels on, and delete the folder."""
+@contextmanager
+def painted(
+    shape: tuple[int, int], parts: FolderParts, count: int, after: int = 0
+) -> Iterator[tuple[Stored, ObjectTable]]:
+    """Merge and paint all parts.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image.
+    parts : FolderParts
+        All blocks.
+    count : int
+        Their number.
+    after : int
+        The number that the labels come after.
+
+    Yields
+    ------
+    labels : Stored
+        On disk until the block ends.
+    table : dict of str to array
+        See `Everything.table`.
+    """
     labels = Stored(parts.folder / "labels.raw", shape)
     try:
-        table = paint_parts(labels, merged(parts, count))
+        table = paint_parts(labels, merged(parts, count), after)
         labels.renew()
-        write(labels, table)
+        yield labels, table
     finally:
         labels.close()
-    parts.remove()
-    return table
 
 
 def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from napari_inter2former.images._channels import ROLES, Channels, Rendering
 from napari_inter2former.images._displayed import as_displayed
-from napari_inter2former.images._lazy import LazyPlane, cut, stack_channels
+from napari_inter2former.images._lazy import LazyPlane, cut, planes_of, stack_channels
 from napari_inter2former.images._normalize import Normalization
 from napari_inter2former.images._open import open_image
 from napari_inter2former.images._read import read_image
@@ -23,6 +23,7 @@ __all__ = [
     "as_image_source",
     "cut",
     "open_image",
+    "planes_of",
     "read_image",
     "stack_channels",
 ]

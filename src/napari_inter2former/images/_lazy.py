@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from napari_inter2former.errors import ImageError
 
-__all__ = ["ChannelStack", "LazyPlane", "cut", "stack_channels"]
+__all__ = ["ChannelStack", "LazyPlane", "cut", "planes_of", "stack_channels"]
 
 
 class LazyPlane:
@@ -66,6 +66,17 @@ def cut(array: Any, index: tuple[int | None, ...]) -> Any:
         # Slicing these reads nothing.
         return array[tuple(slice(None) if at is None else at for at in index)]
     return LazyPlane(array, index)
+
+
+def planes_of(array: Any) -> Iterator[Any]:
+    """Cut an array into the planes on its last two axes, in order, without reading pixels.
+
+    Parameters
+    ----------
+    array : array-like, (..., height, width)
+    """
+    for index in np.ndindex(*array.shape[:-2]):
+        yield cut(array, (*index, None, None))
 
 
 class ChannelStack:

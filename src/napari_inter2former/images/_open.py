@@ -85,7 +85,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         _check_complete(opened.tiff, path)
         chosen = opened.tiff.series[series]
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
-        axes = chosen.axes.lower()
+        axes = _distinct(chosen.axes.lower())
     except Exception as error:
         opened.close()
         if isinstance(error, ImageError):
@@ -94,6 +94,12 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
     if not any(isinstance(level, _TiffLevel) for level in levels):
         opened.close()
     return StoredImage(tuple(levels), axes, path.name)
+
+
+def _distinct(axes: str) -> str:
+    """Tell apart the axes of a stack that tifffile knows nothing about: it calls each of them Q."""
+    spare = iter("ijklmn")
+    return "".join(next(spare) if axis in axes[:i] else axis for i, axis in enumerate(axes))
 
 
 class _Opened:

@@ -1,0 +1,109 @@
+"""The planes of an image, one by one, and what they are called in outputs and click files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inter2former.errors import ImageError
+from napari_inter2former.images import as_image_source, open_image
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from napari_inter2former.everything import ObjectTable
+    from napari_inter2former.images import ImageSource
+
+__all__ = ["Planes", "join_tables"]
+
+TIME, DEPTH = "t", "z"
+
+
+class Planes:
+    """The planes of an image on disk; nothing is read before it is asked for.
+
+    Outputs know two axes besides rows and columns, time and depth. An axis of an image that says
+    nothing about its axes counts as depth, a second one before it as time.
+
+    Parameters
+    ----------
+    path : path
+        See `napari_inter2former.images.open_image`.
+
+    Attributes
+    ----------
+    plane_shape : tuple of int
+        (height, width) in pixels.
+    sizes : dict of str to int
+        Length of the axes that number the planes, ``t`` and ``z``, in the image's order.
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read, or has more axes.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._image = open_image(path)
+        self.plane_shape = self._image.plane_shape
+        stack = self._image.stack
+        self._letters = _names(stack, self._image.name)
+        self.sizes = {name: stack[letter] for letter, name in self._letters.items()}
+
+    def __len__(self) -> int:
+        return self._image.planes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of labels of all planes."""
+        return (*self.sizes.values(), *self.plane_shape)
+
+    @property
+    def axes(self) -> str:
+        """One letter for each number of `shape`."""
+        return "".join(self.sizes) + "yx"
+
+    def position(self, number: int) -> dict[str, int]:
+        """Return where a plane lies on the axes that number planes; the last one counts fastest."""
+        places = np.unravel_index(number, tuple(self.sizes.values())) if self.sizes else ()
+        return {name: int(at) for name, at in zip(self.sizes, places, strict=True)}
+
+    def describe(self, number: int) -> str:
+        """Name a plane for a message; '' if there is only one."""
+        return ", ".join(f"{name} {at}" for name, at in self.position(number).items())
+
+    def source(self, number: int) -> ImageSource:
+        """Return a plane for reading by windows, normalised for itself."""
+        at = self.position(number)
+        where = {letter: at[name] for letter, name in self._letters.items()}
+        return as_image_source(*self._image.plane(where))
+
+    def located(self, number: int, table: ObjectTable) -> ObjectTable:
+        """Add to a table of one plane's objects which plane that is."""
+        label = table["label"]
+        where = {name: np.full(len(label), at) for name, at in self.position(number).items()}
+        return {"label": label, **where, **table}
+
+
+def join_tables(tables: list[ObjectTable]) -> ObjectTable:
+    """Put tables with the same columns below each other."""
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+
+
+def _names(stack: dict[str, int], image: str) -> dict[str, str]:
+    """Map the letters of an image's axes to those of outputs; those of length 1 may be left out."""
+    free = [name for name in (DEPTH, TIME) if name not in stack]
+    names: dict[str, Any] = {}
+    for letter, size in reversed(stack.items()):
+        if letter in (TIME, DEPTH):
+            names[letter] = letter
+        elif free and size > 1:
+            names[letter] = free.pop(0)
+        elif size > 1:
+            counted = ", ".join(f"{axis}: {n}" for axis, n in stack.items())
+            raise ImageError(
+                f"The planes of {image} are numbered by {len(stack)} axes ({counted}); labels have "
+                "two, time and depth. Split it into files, one for each position on the others."
+            )
+    return {letter: names[letter] for letter in stack if letter in names}

@@ -1,0 +1,137 @@
+"""Labels as OME-Zarr 0.5, with a pyramid."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+from contextlib import suppress
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_inter2former._files import OutputError
+from napari_inter2former._labels import TILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["write_zarr"]
+
+ORDER = "tzyx"
+"""What OME-Zarr prescribes."""
+SMALL = 1024
+"""Levels are halved until no side is longer, so that a viewer gets an overview at once."""
+
+
+def write_zarr(
+    path: Path,
+    planes: Iterable[Any],
+    shape: tuple[int, ...],
+    axes: str,
+    attributes: dict[str, Any],
+    check: Callable[[], None],
+) -> None:
+    """Write labels that come plane by plane; see `napari_inter2former.batch._outputs.write_planes`.
+
+    Each level has every second row and column of the one before (nearest neighbour): labels can't
+    be averaged.
+    """
+    order = [axes.index(axis) for axis in ORDER if axis in axes]
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        group = _library(path).create_group(beside, zarr_format=3)
+        names = [axes[i] for i in order]
+        levels = _create_levels(group, [shape[i] for i in order], names)
+        for place, plane in zip(np.ndindex(*shape[:-2]), planes, strict=True):
+            at = tuple(place[i] for i in order[:-2])
+            _copy(plane, (), 1, levels[0], at)
+            for fine, coarse in pairwise(levels):
+                _copy(fine, at, 2, coarse, at)
+        group.attrs["ome"] = _ome_metadata(path.name, names, len(levels))
+        group.attrs.update(attributes)
+        check()
+        if path.exists():
+            shutil.rmtree(path)
+        beside.rename(path)
+    except BaseException:
+        with suppress(OSError):
+            shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _library(path: Path) -> Any:
+    try:
+        zarr = importlib.import_module("zarr")
+        if hasattr(zarr, "create_group"):
+            return zarr
+    except ImportError:
+        pass
+    raise OutputError(
+        f'{path}: writing zarr needs zarr 3 or newer: pip install "napari-inter2former[files]".'
+    )
+
+
+def _create_levels(group: Any, shape: list[int], names: list[str]) -> list[Any]:
+    levels: list[Any] = []
+    while not levels or max(levels[-1].shape[-2:]) > SMALL:
+        if levels:
+            shape = [*shape[:-2], *(-(-n // 2) for n in shape[-2:])]
+        levels.append(
+            group.create_array(
+                str(len(levels)),
+                shape=shape,
+                dtype="int32",
+                chunks=(*(1 for _ in shape[:-2]), TILE, TILE),
+                dimension_names=names,
+                # A chunk that isn't there looks like one that got lost.
+                config={"write_empty_chunks": True},
+            )
+        )
+    return levels
+
+
+def _copy(
+    fine: Any, fine_at: tuple[int, ...], step: int, coarse: Any, coarse_at: tuple[int, ...]
+) -> None:
+    """Copy a plane, or every `step`-th row and column of it, in strips of whole chunks."""
+    for row in range(0, coarse.shape[-2], TILE):
+        rows = slice(row * step, (row + TILE) * step, step)
+        coarse[(*coarse_at, slice(row, row + TILE))] = fine[
+            (*fine_at, rows, slice(None, None, step))
+        ]
+
+
+def _ome_metadata(name: str, axes: list[str], levels: int) -> dict[str, Any]:
+    """Metadata of OME-Zarr 0.5 for labels.
+
+    A pixel of a coarser level holds what lies at its first pixel, so a scale is all it takes.
+    """
+    return {
+        "version": "0.5",
+        "multiscales": [
+            {
+                "name": name.split(".")[0],
+                "type": "nearest",
+                "axes": [
+                    {"name": axis, "type": "time" if axis == "t" else "space"} for axis in axes
+                ],
+                "datasets": [
+                    {
+                        "path": str(level),
+                        "coordinateTransformations": [
+                            {
+                                "type": "scale",
+                                "scale": [2.0**level if axis in "yx" else 1.0 for axis in axes],
+                            }
+                        ],
+                    }
+                    for level in range(levels)
+                ],
+            }
+        ],
+        "image-label": {},
+    }
