@@ -12,6 +12,8 @@ from napari_inter2former.errors import Inter2FormerError
 def tells_errors(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
     """Let a command's function print an error of the user's input as one line, and return 1.
 
+    Ctrl-C ends it as shortly, with 130.
+
     Parameters
     ----------
     main : callable
@@ -25,5 +27,8 @@ def tells_errors(main: Callable[[list[str] | None], int]) -> Callable[..., int]:
         except (Inter2FormerError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return 130
 
     return told

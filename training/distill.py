@@ -60,11 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     teacher = load_model(options.teacher)
     student = load_model(options.start) if options.start else build_model(options.preset)
     pair = Distillation(teacher, student.train()).to(options.device)
-    metadata = {
-        "protocol": "distillation",
-        "teacher": teacher.weights_sha256,
-        "minutes": options.minutes,
-    }
+    metadata = {"protocol": "distillation", "teacher": teacher.weights_sha256}
     learn(student, pair.learned(), pair, options, metadata)
     return 0
 

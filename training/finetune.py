@@ -21,10 +21,17 @@ from tqdm import tqdm
 from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
 from napari_inter2former.evaluation.layouts.folders import match_files
 from napari_inter2former.training.command import tells_errors
+from napari_inter2former.training.interruptions import StopRequest
 from napari_inter2former.training.loop import Trainer, TrainingOptions
 from napari_inter2former.training.pool import make_dataset
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
-from napari_inter2former.weights import list_models, load_model, save_weights, user_models_folder
+from napari_inter2former.weights import (
+    list_models,
+    load_model,
+    read_metadata,
+    save_weights,
+    user_models_folder,
+)
 
 OWN_OBJECTS = SamplingOptions(synthetic=0, superpixels=0, union=0, parts=0, background=0)
 """Nothing but the labelled objects is asked for; their images are still varied."""
@@ -85,6 +92,9 @@ def finetune(
 ) -> Path:
     """Fine-tune a model and store it under a name.
 
+    Ctrl-C or SIGTERM ends the training early, and what was learned by then is stored; another
+    Ctrl-C quits at once.
+
     Parameters
     ----------
     pairs : sequence of Pair
@@ -94,7 +104,7 @@ def finetune(
     weights : str
         Name or path of the model to start from.
     minutes : float
-        How long to train.
+        How long to train; the weights say how long it was.
     learning_rate : float
         Peak learning rate of AdamW.
     overwrite : bool
@@ -117,6 +127,8 @@ def finetune(
         If the name can't be used, or there is nothing to train on.
     WeightsError
         If the weights can't be read or written.
+    KeyboardInterrupt
+        At a second Ctrl-C; nothing is stored then.
     """
     path = check_name(name, overwrite)
     dataset, skipped = make_dataset(name, pairs)
@@ -131,19 +143,20 @@ def finetune(
     budget = minutes * 60
     begun = time.monotonic()
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
-    with tqdm(total=budget, bar_format=form, desc=f"training {name}") as bar:
-        while (elapsed := time.monotonic() - begun) < budget:
-            result = trainer.step(next(source), elapsed / budget, rng)
-            bar.update(min(time.monotonic() - begun, budget) - bar.n)
-            bar.set_postfix_str(f"IoU {result.first_iou:.2f} -> {result.last_iou:.2f}")
-    training = {
-        "start": weights,
-        "images": len(dataset.images),
-        "objects": dataset.objects,
-        "steps": trainer.steps,
-        "hours": round(minutes / 60, 3),
-    }
-    return save_weights(path, trainer.average, {"training": training}, half=True)
+    with StopRequest() as stop:
+        with tqdm(total=budget, bar_format=form, desc=f"training {name}") as bar:
+            while (elapsed := time.monotonic() - begun) < budget and not stop.asked:
+                result = trainer.step(next(source), elapsed / budget, rng)
+                bar.update(min(time.monotonic() - begun, budget) - bar.n)
+                bar.set_postfix_str(f"IoU {result.first_iou:.2f} -> {result.last_iou:.2f}")
+        training = {
+            "start": weights,
+            "images": len(dataset.images),
+            "objects": dataset.objects,
+            "steps": trainer.steps,
+            "hours": round(min(elapsed, budget) / 3600, 4),
+        }
+        return save_weights(path, trainer.average, {"training": training}, half=True)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -179,7 +192,10 @@ def main(arguments: list[str] | None = None) -> int:
         seed=options.seed,
         device=options.device,
     )
+    training = read_metadata(path)["training"]
     print(
+        f"Trained for {training['hours'] * 60:.1f} of {options.minutes:g} minutes "
+        f"({training['steps']} steps).\n"
         f"The model {options.name!r} is stored as {path}. Choose it in the widget, or use it with\n"
         f"  inter2former segment IMAGE CLICKS.csv --out labels.tif --model {options.name}"
     )

@@ -10,6 +10,11 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def by_torchrun() -> bool:
+    """Return whether ``torchrun`` started this process, among others."""
+    return "RANK" in os.environ
+
+
 def start_processes(device: str) -> tuple[int, int]:
     """Join the other processes, if ``torchrun`` started any.
 
@@ -23,7 +28,7 @@ def start_processes(device: str) -> tuple[int, int]:
     rank, size : int
         This process's number and how many there are; (0, 1) without ``torchrun``.
     """
-    if "RANK" not in os.environ:
+    if not by_torchrun():
         return 0, 1
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     if device.startswith("cuda"):

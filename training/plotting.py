@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
+
+from napari_inter2former._files import replacing
+from napari_inter2former.training.log import read_log
 
 
 def plot_log(log: Path) -> Path | None:
@@ -25,8 +27,7 @@ def plot_log(log: Path) -> Path | None:
         return None
     if not log.exists():
         return None
-    with log.open(newline="") as file:
-        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    rows = read_log(log)
     if not rows:
         return None
     hours = [row["hours"] for row in rows]
@@ -39,5 +40,6 @@ def plot_log(log: Path) -> Path | None:
     right.set(xlabel="hours", ylabel="IoU in training")
     right.legend()
     path = log.with_suffix(".png")
-    figure.savefig(path, dpi=100)
+    with replacing(path) as beside:
+        figure.savefig(beside, dpi=100, format="png")
     return path

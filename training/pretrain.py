@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     torch.manual_seed(options.seed)
     model = load_model(options.start) if options.start else build_model(options.preset)
     masked = MaskedAutoencoder(model.train(), options.ratio).to(options.device)
-    metadata = {"protocol": "masked autoencoder", "minutes": options.minutes}
+    metadata = {"protocol": "masked autoencoder"}
     learn(model, list(masked.parameters()), masked, options, metadata)
     return 0
 

@@ -8,12 +8,11 @@ several GPUs, or one process per CPU core, which is faster than threads:
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
-import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,23 +32,14 @@ from napari_inter2former.training.checkpoint import (
     save_checkpoint,
 )
 from napari_inter2former.training.command import tells_errors
+from napari_inter2former.training.interruptions import RegularSaves, StopRequest, only_warns
+from napari_inter2former.training.log import add_row, resume_log
 from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
 from napari_inter2former.training.parallel import agree, start_processes
 from napari_inter2former.training.plotting import plot_log
 from napari_inter2former.training.pool import read_pool
 from napari_inter2former.training.sampling import SamplingOptions, batches, prefetch
 
-COLUMNS = (
-    "step",
-    "hours",
-    "masks",
-    "rate",
-    "loss",
-    "auxiliary",
-    "iou_first",
-    "iou_last",
-    "masks_per_second",
-)
 LONGEST_STEP = 60.0
 """A step counts for no more seconds than this, in case the process was suspended."""
 
@@ -161,17 +151,8 @@ class Run:
                 progress,
             ),
         )
-        plot_log(self.log_path)
-
-    def log(self, row: dict[str, float]) -> None:
-        """Append a row to the log and print it."""
-        fresh = not self.log_path.exists()
-        with self.log_path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if fresh:
-                writer.writeheader()
-            writer.writerow({k: f"{v:.6g}" for k, v in row.items()})
-        print("  ".join(f"{k} {v:.4g}" for k, v in row.items()), flush=True)
+        with only_warns():
+            plot_log(self.log_path)
 
     def goes_on(self, stopped: bool) -> bool:
         """Return whether to take another step; the first process decides for all."""
@@ -195,35 +176,38 @@ class Run:
         if unknown:
             raise DatasetError(f"--emphasis names no dataset of the pool: {', '.join(unknown)}.")
         source = prefetch(batches(datasets, sampling, rng.spawn(1)[0], shapes, emphasis))
-        stopped = []
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stopped.append(True))
+        if self.rank == 0:
+            resume_log(self.log_path, self.trainer.steps)
         recent: deque[tuple[float, ...]] = deque(maxlen=arguments.log_steps)
-        saved = time.monotonic()
-        while self.goes_on(bool(stopped)):
-            begun = time.monotonic()
-            result = self.trainer.step(next(source), self.seconds / budget, rng)
-            elapsed = min(time.monotonic() - begun, LONGEST_STEP)
-            self.seconds += elapsed
-            masks = sampling.crops * sampling.objects * result.clicks * self.processes
-            self.masks += masks
-            recent.append(
-                (result.loss, result.auxiliary, result.first_iou, result.last_iou, masks, elapsed)
+        saves = RegularSaves(self.save, arguments.save_minutes)
+        with StopRequest() as stop:
+            while self.goes_on(stop.asked):
+                begun = time.monotonic()
+                result = self.trainer.step(next(source), self.seconds / budget, rng)
+                elapsed = min(time.monotonic() - begun, LONGEST_STEP)
+                self.seconds += elapsed
+                masks = sampling.crops * sampling.objects * result.clicks * self.processes
+                self.masks += masks
+                ious = (result.first_iou, result.last_iou)
+                recent.append((result.loss, result.auxiliary, *ious, masks, elapsed))
+                if self.trainer.steps % arguments.log_steps == 0 and self.rank == 0:
+                    self.log(recent)
+                saves.when_due()
+            self.save()
+        if self.rank == 0:
+            hours = self.seconds / 3600
+            print(f"{self.path}: {self.trainer.steps} steps, {hours:.2f} hours of training")
+
+    def log(self, recent: Iterable[tuple[float, ...]]) -> None:
+        """Append the means over recent steps to the log."""
+        *means, masks, seconds = map(mean, zip(*recent, strict=True))
+        rate = self.trainer.rate(self.seconds / (self.arguments.hours * 3600))
+        hours = self.seconds / 3600
+        with only_warns():
+            add_row(
+                self.log_path,
+                (self.trainer.steps, hours, self.masks, rate, *means, masks / seconds),
             )
-            if self.trainer.steps % arguments.log_steps == 0 and self.rank == 0:
-                *means, count, seconds = map(mean, zip(*recent, strict=True))
-                rate = self.trainer.rate(self.seconds / budget)
-                hours = self.seconds / 3600
-                values = (self.trainer.steps, hours, self.masks, rate, *means, count / seconds)
-                self.log(dict(zip(COLUMNS, values, strict=True)))
-            if time.monotonic() - saved > arguments.save_minutes * 60:
-                try:
-                    self.save()
-                except (CheckpointError, OSError) as error:
-                    # Go on: there may be space again next time.
-                    print(f"warning: {error}", file=sys.stderr)
-                saved = time.monotonic()
-        self.save()
 
 
 @tells_errors

@@ -10,7 +10,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -30,6 +30,7 @@ from napari_inter2former.evaluation.layouts.names import (
 from napari_inter2former.images import as_image_source
 from napari_inter2former.model import Inter2Former
 from napari_inter2former.training.augmentation import augment
+from napari_inter2former.training.interruptions import RegularSaves, StopRequest
 from napari_inter2former.training.loop import mean
 from napari_inter2former.training.synthetic import draw_scene
 from napari_inter2former.weights import save_weights
@@ -144,9 +145,11 @@ def learn(
     parameters: Sequence[nn.Parameter],
     loss_of: Callable[[Tensor], Tensor],
     options: argparse.Namespace,
-    metadata: dict[str, object],
+    metadata: Mapping[str, object],
 ) -> None:
     """Minimise a loss on crops of unlabelled images, and write the model.
+
+    Ctrl-C or SIGTERM ends it early, and what was learned by then is written.
 
     Parameters
     ----------
@@ -158,8 +161,8 @@ def learn(
         From a batch of crops (B, side, side, 3) in [0, 1] to a scalar.
     options : argparse.Namespace
         See `add_options`.
-    metadata : dict
-        What the weights file says about the training.
+    metadata : mapping
+        What the weights file says about the training, beside its steps and minutes.
     """
     if options.side % 32:
         raise DatasetError(f"--side must be a multiple of 32, not {options.side}.")
@@ -169,26 +172,33 @@ def learn(
     )
     optimizer = torch.optim.AdamW(parameters, options.learning_rate, (0.9, 0.98), weight_decay=0.05)
     budget, begun = options.minutes * 60, time.monotonic()
-    saved, losses, recent = begun, list[float](), deque[float](maxlen=20)
-    while (passed := time.monotonic() - begun) < budget or not losses:
-        warm = min(1.0, (len(losses) + 1) / 50)
-        decay = 0.5 + 0.5 * math.cos(math.pi * min(passed / budget, 1))
-        for group in optimizer.param_groups:
-            group["lr"] = options.learning_rate * warm * max(decay, 0.01)
-        loss = loss_of(next(source).to(options.device))
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        losses.append(float(loss.detach()))
-        recent.append(losses[-1])
-        if len(losses) % 20 == 0:
-            print(f"step {len(losses)}  minutes {passed / 60:.2f}  loss {mean(recent):.4f}")
-        if time.monotonic() - saved > options.save_minutes * 60:
-            save_weights(options.out, model, {"training": metadata | {"steps": len(losses)}})
-            saved = time.monotonic()
-    save_weights(options.out, model, {"training": metadata | {"steps": len(losses)}})
+    passed, losses, recent = 0.0, list[float](), deque[float](maxlen=20)
+
+    def save() -> None:
+        progress = {"steps": len(losses), "minutes": round(passed / 60, 2)}
+        save_weights(options.out, model, {"training": {**metadata, **progress}})
+
+    saves = RegularSaves(save, options.save_minutes)
+    with StopRequest() as stop:
+        while not losses or (passed < budget and not stop.asked):
+            warm = min(1.0, (len(losses) + 1) / 50)
+            decay = 0.5 + 0.5 * math.cos(math.pi * min(passed / budget, 1))
+            for group in optimizer.param_groups:
+                group["lr"] = options.learning_rate * warm * max(decay, 0.01)
+            loss = loss_of(next(source).to(options.device))
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            losses.append(float(loss.detach()))
+            recent.append(losses[-1])
+            passed = time.monotonic() - begun
+            if len(losses) % 20 == 0:
+                print(f"step {len(losses)}  minutes {passed / 60:.2f}  loss {mean(recent):.4f}")
+            saves.when_due()
+        save()
     print(
-        f"loss {mean(losses[:20]):.4f} -> {mean(recent):.4f}; "
+        f"loss {mean(losses[:20]):.4f} -> {mean(recent):.4f} in {len(losses)} steps, "
+        f"{passed / 60:.1f} of {options.minutes:g} minutes; "
         f"go on with train.py --start {options.out}"
     )
