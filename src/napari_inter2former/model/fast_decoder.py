@@ -232,10 +232,12 @@ class FastDecoder:
 
     def _table(self, attention: Any, h: int, w: int) -> list[Any]:
         """Return the cosines and sines of the rotary embedding, kept from the last time."""
-        if (h, w) not in self.tables:
+        kept = self.tables.get((h, w))
+        if kept is None:
             table = attention.rope.table(h, w, torch.device("cpu"))
-            self.tables = {(h, w): [as_array(part) for part in table]}
-        return self.tables[h, w]
+            kept = [as_array(part) for part in table]
+            self.tables = {(h, w): kept}  # other threads may replace it at any time
+        return kept
 
     def upsample(self, field: Any, x: Tensor, edges: list[Tensor], found: TokenBox) -> Tensor:
         """Return the logits of the pixels of a box of tokens (h, w, dim); `field` has prompts."""
