@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from napari_inter2former._processors import processors
+
 __all__ = ["warm_up"]
 
 
@@ -23,15 +25,9 @@ def warm_up(threads: int | None = None) -> None:
 
     if threads is None:
         wanted = os.environ.get("OMP_NUM_THREADS", "")
-        threads = int(wanted) if wanted.isdigit() and int(wanted) > 0 else _processors()
+        threads = int(wanted) if wanted.isdigit() and int(wanted) > 0 else processors()
     # PyTorch keeps this setting per thread, so the caller's own thread is left alone.
     torch.set_num_threads(threads)
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _map_libraries() -> None:

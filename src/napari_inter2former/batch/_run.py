@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from napari_inter2former._files import OutputError
+from napari_inter2former._processors import processors
 from napari_inter2former.batch._inputs import BatchError
 from napari_inter2former.batch._jobs import Job, Outcome
 from napari_inter2former.batch._large import do_part, finish_job, is_large, plan_job
@@ -148,7 +148,7 @@ def _client(workers: int, scheduler: str | None, processes: bool) -> Iterator[An
             yield client
         return
     # Each task sets its own threads; this is for what else counts processors.
-    threads = str(max(1, (os.cpu_count() or 1) // workers))
+    threads = str(max(1, processors() // workers))
     with (
         LocalCluster(
             n_workers=workers,

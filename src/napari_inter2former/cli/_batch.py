@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_inter2former._processors import processors
 from napari_inter2former.cli._numbers import natural
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def threads_of(arguments: argparse.Namespace) -> int:
         return int(arguments.threads)
     if arguments.scheduler is not None:
         return 1
-    return max(1, (os.cpu_count() or 1) // int(arguments.workers))
+    return max(1, processors() // int(arguments.workers))
 
 
 def run_batch(jobs: Sequence[Job], arguments: argparse.Namespace, unit: str = "objects") -> int:

@@ -8,6 +8,7 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
+from napari_inter2former._processors import processors
 from napari_inter2former.evaluation.datasets import MIN_AREA, find_datasets, select_objects
 from napari_inter2former.evaluation.protocol import evaluate_image, weights_of
 from napari_inter2former.evaluation.results import (
@@ -124,7 +125,7 @@ def _run(
         for name, pair, numbers, max_clicks, keep in jobs:
             yield name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep)
         return
-    threads = max(1, (os.cpu_count() or 1) // workers)
+    threads = max(1, processors() // workers)
     # A forked process would inherit torch's threads in an unknown state.
     with ProcessPoolExecutor(
         min(workers, len(jobs)),
