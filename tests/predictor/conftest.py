@@ -35,6 +35,7 @@ class FakeFeatures:
 class FakeDecoded:
     logits: Tensor
     box: tuple[int, int, int, int]
+    iou: float | None = None
 
 
 @dataclass

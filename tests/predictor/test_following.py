@@ -13,6 +13,8 @@ from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._following import search_exponents
 from napari_inter2former.prompts import Click
 
+from .conftest import FakeDecoded
+
 
 @pytest.fixture
 def choosy(fake):
@@ -64,10 +66,10 @@ def test_corrections_never_start_a_search(choosy):
     def unsure(reference):
         positive = np.argwhere(reference.numpy() == 4)
         if not len(positive):  # in a wide window the other click's disc covers it
-            return type("Decoded", (), {"logits": torch.zeros(0, 0), "box": (0, 0, 0, 0)})()
+            return FakeDecoded(torch.zeros(0, 0), (0, 0, 0, 0))
         row, column = (int(v) for v in positive[0])
         box = (row - 12, column - 12, row + 12, column + 12)
-        return type("Decoded", (), {"logits": torch.full((24, 24), 0.5), "box": box})()
+        return FakeDecoded(torch.full((24, 24), 0.5), box)
 
     predictor = Predictor(choosy)
     predictor.set_image(np.random.default_rng(0).random((4000, 4000)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,5 +94,4 @@ def _in_image(one: Candidate, block: Block, shape: tuple[int, int]) -> Mask:
     logits = logits[top : len(logits) - bottom, left : logits.shape[1] - right]
     box = (r0 - 1 + top, c0 - 1 + left, r1 + 1 - bottom, c1 + 1 - right)
     anchor = (int(window.row / window.zoom), int(window.column / window.zoom))
-    mask = to_mask(Drawing(logits, box), window, shape, anchor)
-    return replace(mask, score=one.score)
+    return to_mask(Drawing(logits, box, one.score), window, shape, anchor)

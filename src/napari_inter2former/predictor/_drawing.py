@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import cv2
@@ -16,9 +17,10 @@ from napari_inter2former.predictor._mask import Bools, Box, Mask, cropped_mask
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from napari_inter2former.kernels.parts import Parts
     from napari_inter2former.predictor._windows import Rect, Window
 
-__all__ = ["Drawing", "Extent", "keep_parts", "measure", "stability", "to_mask"]
+__all__ = ["Drawing", "Extent", "keep_parts", "measure", "to_mask"]
 
 OUTSIDE = -100.0
 """Logit outside the decoded box (Inter2Former, section 3.3, DLU)."""
@@ -30,7 +32,7 @@ STRIP_PIXELS = 1 << 24
 Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Drawing:
     """A decoder's answer: logits inside a box of the window, background outside.
 
@@ -39,10 +41,29 @@ class Drawing:
     logits : array of float32, (h, w)
     box : tuple of int
         (r0, c0, r1, c1) in input pixels of the window.
+    iou : float, optional
+        Predicted IoU; None from a network without that head.
     """
 
     logits: Floats
     box: Box
+    iou: float | None = None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The connected parts of the mask, where logits are positive."""
+        return find_parts(self.logits)
+
+    @cached_property
+    def stability(self) -> float:
+        """Intersection over union of the masks at the logits +1 and -1; 0 if both are empty."""
+        likely, sure = count_areas(self.logits)
+        return sure / likely if likely else 0.0
+
+    @property
+    def score(self) -> float:
+        """How good the mask is, 0 to 1: the predicted IoU, or else the stability."""
+        return self.stability if self.iou is None else self.iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +85,35 @@ class Extent:
     rect: Rect | None
 
 
-def keep_parts(logits: Floats, known: npt.NDArray[np.uint8], least: int = 1) -> None:
-    """Empty, in place, every connected part of a mask that nothing speaks for.
+def keep_parts(drawing: Drawing, known: npt.NDArray[np.uint8], least: int = 1) -> Drawing:
+    """Empty every connected part of a mask that nothing speaks for.
 
     A click at one cell among many that look like it shows the network all of them; the user means
     the one. A part stays if it touches something known: a click's disc, or the mask before.
 
     Parameters
     ----------
-    logits : array of float32, (h, w)
-        The mask is where they are positive.
+    drawing : Drawing
+        Its logits are changed in place.
     known : array of uint8, (h, w)
         At least `least` where something is known to belong to the object; where nothing is, every
         part stays.
     least : int
         A label of the reference mask, or 1.
+
+    Returns
+    -------
+    Drawing
+        What is left.
     """
-    parts = find_parts(logits)
+    parts = drawing.parts
     if len(parts.table()) < 2:
-        return
+        return drawing
     stays = parts.touched(known.view(np.uint8), least)
-    if stays.any():
-        parts.erase(logits, stays, OUTSIDE)
-
-
-def stability(logits: Floats) -> float:
-    """Intersection over union of the masks at the logits +1 and -1; 0 if both are empty."""
-    likely, sure = count_areas(logits)
-    return sure / likely if likely else 0.0
+    if stays.all() or not stays.any():
+        return drawing
+    parts.erase(drawing.logits, stays, OUTSIDE)
+    return Drawing(drawing.logits, drawing.box, drawing.iou)
 
 
 def measure(
@@ -113,7 +135,7 @@ def measure(
     seeds : iterable of (int, int)
         Input pixels of the window, usually the positive clicks.
     """
-    parts = find_parts(drawing.logits)
+    parts = drawing.parts
     table = parts.table()
     if not len(table):
         return Extent(0.0, False, None)
@@ -159,10 +181,9 @@ def to_mask(
         Where an empty mask is put, image pixels.
     """
     zoom = window.zoom
-    cut = _cut(drawing.logits)
+    cut = _cut(drawing)
     if cut is None:
         return Mask(np.zeros((0, 0), dtype=np.bool_), (*anchor, *anchor), 0.0, zoom)
-    score = stability(drawing.logits)
     r0, c0, r1, c1 = cut
     row, column = window.row + drawing.box[0], window.column + drawing.box[1]
     if window.exponent > 0:
@@ -174,12 +195,12 @@ def to_mask(
         r0, c0, r1, c1 = max(r0 - 1, 0), max(c0 - 1, 0), min(r1 + 1, h), min(c1 + 1, w)
         data = _enlarged(drawing.logits[r0:r1, c0:c1], n)
         r, c = (row + r0) * n, (column + c0) * n
-    return cropped_mask(data[: shape[0] - r, : shape[1] - c], r, c, anchor, score, zoom)
+    return cropped_mask(data[: shape[0] - r, : shape[1] - c], r, c, anchor, drawing.score, zoom)
 
 
-def _cut(logits: Floats) -> Box | None:
+def _cut(drawing: Drawing) -> Box | None:
     """Bounding box of the positive logits, or None."""
-    boxes = find_parts(logits).table()
+    boxes = drawing.parts.table()
     if not len(boxes):
         return None
     r0, c0 = (int(v) for v in boxes[:, :2].min(0))

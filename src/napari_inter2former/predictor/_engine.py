@@ -87,6 +87,7 @@ class Engine:
             logits = decoded.logits.to("cpu", torch.float32)
             r0, c0, r1, c1 = (int(v) for v in decoded.box)
             known = reference[r0:r1, c0:c1].numpy()
-            keep_parts(logits.numpy(), known, int(rm.Label.POSSIBLE_FOREGROUND))
+            drawing = Drawing(logits.numpy(), (r0, c0, r1, c1), decoded.iou)
+            drawing = keep_parts(drawing, known, int(rm.Label.POSSIBLE_FOREGROUND))
             rm.update_inside(reference, logits, r0, c0)
-        return Drawing(logits.numpy(), (r0, c0, r1, c1))
+        return drawing

@@ -48,12 +48,15 @@ class State:
         Size and place of the object.
     mask : Mask
         In image pixels.
+    stability : float
+        How sure the network is of the mask's border, 0 to 1; see `Drawing`.
     """
 
     window: Window
     reference: Tensor
     extent: Extent
     mask: Mask
+    stability: float
 
 
 class Follower:
@@ -225,9 +228,9 @@ class Follower:
             window = geometry.place(clicks, shape, exponent, side)
             other = self._replay(window, prompts, None)
             # Small differences are noise.
-            if other.mask.score > 1.3 * best.mask.score + 0.05:
+            if other.stability > 1.3 * best.stability + 0.05:
                 best = other
-            if best.mask.score >= CONVINCING:
+            if best.stability >= CONVINCING:
                 break
         return best if best is state else self._settled(best, clicks, prompts, None)
 
@@ -279,7 +282,8 @@ class Follower:
         )
         extent = measure(drawing, window, shape, seeds)
         anchor = pixel_of(clicks[-1])
-        return State(window, reference, extent, to_mask(drawing, window, shape, anchor))
+        mask = to_mask(drawing, window, shape, anchor)
+        return State(window, reference, extent, mask, drawing.stability)
 
 
 def in_doubt(state: State, prompts: tuple[Prompt, ...]) -> bool:
@@ -288,7 +292,7 @@ def in_doubt(state: State, prompts: tuple[Prompt, ...]) -> bool:
     At a wrong zoom the network draws some texture of the object, or what surrounds it, and is
     unsure of it: stability tells the two apart.
     """
-    return state.mask.score < DOUBTFUL and _any_positive(prompts[-1:])
+    return state.stability < DOUBTFUL and _any_positive(prompts[-1:])
 
 
 def _missing_part(extent: Extent, prompt: tuple[Prompt, ...]) -> Rect | None:

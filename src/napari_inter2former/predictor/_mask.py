@@ -29,8 +29,9 @@ class Mask:
         (r0, c0, r1, c1) in image pixels, as tight as the mask allows; an empty mask has
         (r, c, r, c).
     score : float
-        Stability, 0 to 1: intersection over union of the masks at the logits +1 and -1
-        (as in Segment Anything's mask generator). 0 for an empty mask.
+        How good the mask is, 0 to 1: the intersection over union with the object that the network
+        expects; of weights without that estimate the stability, which is that of the masks at the
+        logits +1 and -1 (as in Segment Anything's mask generator). 0 for an empty mask.
     zoom : float
         Input pixels per image pixel at which the mask was drawn.
     """
