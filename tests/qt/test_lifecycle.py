@@ -283,3 +283,56 @@ def test_scale_translate_rotate(bench: Any, picture: Any) -> None:
     )
     where = bench.preview.data_to_world((6, 6))
     np.testing.assert_allclose(where, image.data_to_world((40, 50)), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "how", ["clicks", "other image", "channels", "shape", "removed image", "dock", "widget"]
+)
+def test_a_reopened_object_is_never_lost(bench: Any, picture: Any, how: str) -> None:
+    """Whatever ends the work on it, it is in the labels again as it was."""
+    first = bench.viewer.add_image(picture, name="first")
+    stack = bench.viewer.add_image(np.stack([picture] * 3), visible=False)
+    image = stack if how == "channels" else first
+    bench.viewer.layers.selection.active = image
+    bench.open()
+    bench.keep(*(0,) * (image.ndim - 2), 20, 30)
+    labels = bench.labels
+    before = labels.data.copy()
+    bench.it.reopen()
+    bench.click(*(0,) * (image.ndim - 2), 20, 34)
+    assert not labels.data.any()
+    if how == "clicks":
+        bench.viewer.layers.remove(bench.points)
+        assert "1 is as it was" in bench.said
+    elif how == "other image":
+        bench.it.choose_image(stack)
+        assert "1 is as it was" in bench.said
+    elif how == "channels":
+        bench.it.choose_image(image, 0)
+    elif how == "shape":
+        image.data = np.zeros((30, 30), np.uint8)
+        bench.qtbot.waitUntil(lambda: bench.it.scene.image is not None, timeout=5000)
+    elif how == "removed image":
+        bench.viewer.layers.remove(image)
+    elif how == "dock":
+        bench.viewer.window.remove_dock_widget(bench.widget)
+    else:
+        bench.widget.close()
+    np.testing.assert_array_equal(labels.data, before)
+    if how == "clicks":
+        # The history goes on over it.
+        bench.it.undo()
+        assert not labels.data.any()
+        bench.it.redo()
+        np.testing.assert_array_equal(labels.data, before)
+
+
+def test_closing_the_viewer_with_a_reopened_object(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    bench.it.reopen()
+    bench.viewer.close()
+    bench.qtbot.waitUntil(lambda: threads() == [], timeout=10_000)
+    assert labels.data.any()

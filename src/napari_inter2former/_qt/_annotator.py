@@ -167,6 +167,22 @@ class Annotator:
         self._ask(step.request)
         return state.plane or (step.write.plane if step.write is not None else None)
 
+    def _finish_object(self) -> str:
+        """Drop the current object; one that was opened again goes back into the labels.
+
+        Whatever takes the session, the image or the clicks away calls this first. Returns what
+        became of the object, in words.
+        """
+        self._accept_waits = False
+        reopened = self.session.state.reopened
+        step = self.session.discard()
+        if step is None:
+            return ""
+        if step.write is None or reopened is None:
+            return "The unfinished object was discarded."
+        self._write(step.write)
+        return f"Object {reopened.number} is as it was before it was opened again."
+
     def _write(self, write: Write) -> None:
         layer = targets.layer_of(write.target)
         if layer is None or layer not in self.viewer.layers:
@@ -174,7 +190,7 @@ class Annotator:
             return
         try:
             targets.write_edit(layer, write)
-        except (IndexError, TypeError, ValueError) as error:
+        except (IndexError, OSError, TypeError, ValueError) as error:
             self.status.error(f"'{layer.name}' can't be written to: {error}")
 
     def _ask(self, request: int | None) -> None:

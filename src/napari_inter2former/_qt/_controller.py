@@ -89,6 +89,7 @@ class Controller(Searcher):
         """
         if self.link is None:
             return
+        self._finish_object()
         self.scene.hide(False)
         self._connections.clear()
         link, self.link = self.link, None
@@ -108,8 +109,7 @@ class Controller(Searcher):
         same = image is scene.image and channel_axis == self.channel_axis
         if same and image is not None and scene.clicks is not None:
             return
-        unfinished = bool(self.session.state.clicks)
-        self._leave_image()
+        dropped = self._leave_image()
         scene.image, self.channel_axis = image, channel_axis
         if image is None:
             scene.remove_own_layers()
@@ -124,9 +124,7 @@ class Controller(Searcher):
             self.refresh()
             return
         self._use_labels(scene.remembered_labels())
-        self.status.info(
-            "The unfinished object was discarded." if unfinished else f"This is '{image.name}'."
-        )
+        self.status.info(dropped or f"This is '{image.name}'.")
         self._add_own_layers()
         self.look()
 
@@ -248,9 +246,9 @@ class Controller(Searcher):
         elif scene.clicks is not None and layer is scene.clicks.layer:
             scene.clicks.release()
             scene.clicks = None
-            self.session.discard()
+            dropped = self._finish_object()
             scene.show_mask(self.session.state)
-            self.status.warn("The clicks layer was removed, and the current object with it.")
+            self.status.warn(f"The clicks layer was removed. {dropped}".rstrip())
         elif scene.preview is not None and layer is scene.preview.layer:
             scene.preview = None
         self.refresh()
@@ -327,19 +325,23 @@ class Controller(Searcher):
         self.scene.show(self.session.state)
         self.scene.activate()
 
-    def _leave_image(self) -> None:
-        """Forget the image and its session; its labels stay in the viewer."""
+    def _leave_image(self) -> str:
+        """Forget the image and its session; its labels stay in the viewer.
+
+        Returns what became of the current object, in words.
+        """
         scene = self.scene
+        dropped = self._finish_object()
         if scene.image is not None:
             self._connections.drop(scene.image)
             if scene.image in self.viewer.layers:
                 self._watch(scene.image)
         scene.hide(False)
         scene.image = scene.layout = self.channel_axis = None
-        self._accept_waits = False
         self.searching = None
         self.session.clear()
         scene.show(self.session.state)
         self._use_labels(None)
         if self.link is not None:
             self.link.forget()
+        return dropped
