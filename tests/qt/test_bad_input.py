@@ -276,6 +276,27 @@ def test_existing_labels_are_numbered_on(bench: Any, picture: Any) -> None:
     assert bench.keep(45, 60) == 51
 
 
+def test_painted_numbers_are_never_given_out(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    labels = bench.viewer.add_labels(np.zeros((60, 80), np.int32))
+    bench.open()
+    bench.it.choose_labels(labels)
+    bench.idle()
+    # With the brush as it was, which no event has told of.
+    labels.paint((45, 60), labels.selected_label)
+    assert bench.keep(20, 30) == 2
+    # While nobody watches the layer.
+    bench.it.choose_labels(None)
+    labels.selected_label = 5
+    labels.paint((45, 10), 5)
+    bench.it.choose_labels(labels)
+    # While its labels are counted.
+    labels.selected_label = 7
+    labels.paint((10, 10), 7)
+    bench.idle()
+    assert bench.keep(10, 60) == 8
+
+
 def test_unsigned_8_bit_labels_run_out(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     data = np.zeros((60, 80), np.uint8)

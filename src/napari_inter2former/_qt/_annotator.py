@@ -84,7 +84,7 @@ class Annotator:
         assert state.plane is not None
         assert scene.layout is not None
         if scene.labels is None:
-            self._use_labels(scene.add_labels())
+            self._use_labels(scene.add_labels(), new=True)
             scene.remember_labels(scene.labels)
         labels = scene.labels
         targets.check_labels(labels, scene.layout)
@@ -209,7 +209,8 @@ class Annotator:
 
     # ---- labels ----------------------------------------------------------------------------------
 
-    def _use_labels(self, layer: Labels | None) -> None:
+    def _use_labels(self, layer: Labels | None, new: bool = False) -> None:
+        """Send objects to this layer; unless it is new and empty, its labels are counted."""
         old = self.scene.labels
         if old is not None:
             self._connections.drop(old)
@@ -218,8 +219,10 @@ class Annotator:
         self.scene.labels = layer
         if layer is not None and self.link is not None:
             self._connections.add(layer, layer.events, "data", self._on_labels_data)
-            self._connections.add(layer, layer.events, "selected_label", self._on_brush)
-            if targets.ids_of(layer) is None:
+            # Painting as well: the number that the brush has at first is not announced.
+            self._connections.add(layer, layer.events, "selected_label paint", self._on_brush)
+            if not new:
+                # Even if that was done before: nobody watched meanwhile what was painted.
                 self.link.count(layer)
 
     def _on_labels_data(self, _event: Any = None) -> None:
@@ -239,9 +242,8 @@ class Annotator:
     def _on_brush(self, _event: Any = None) -> None:
         """Take the number of the user's brush as used, so it is never given out."""
         labels = self.scene.labels
-        ids = targets.ids_of(labels) if labels is not None else None
-        if ids is not None and labels is not None:
-            ids.reserve(int(labels.selected_label))
+        if labels is not None:
+            targets.reserve(labels, int(labels.selected_label))
 
     def _on_shown(self, _event: Any = None) -> None:
         self.refresh()

@@ -25,6 +25,7 @@ __all__ = [
     "layer_of",
     "new_labels",
     "read_box",
+    "reserve",
     "set_ids",
     "token_of",
     "write_edit",
@@ -35,6 +36,7 @@ LARGE_BYTES = 1 << 28
 
 # Shared by all open widgets, so that two of them never give the same number twice.
 _ids: WeakKeyDictionary[Labels, Ids] = WeakKeyDictionary()
+_reserved: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
 _tokens: WeakKeyDictionary[Labels, int] = WeakKeyDictionary()
 _layers: WeakValueDictionary[int, Labels] = WeakValueDictionary()
 _counter = count(1)
@@ -72,11 +74,22 @@ def set_ids(layer: Labels, largest: int) -> Ids:
     """Start the layer's numbering above its largest label, and above what was given out before."""
     before = _ids.get(layer)
     ids = Ids(array_of(layer).dtype, largest)
-    # A number that the user's brush is set to is taken, even before the first stroke.
+    ids.reserve(_reserved.get(layer, 0))
     if before is not None:
         ids.reserve(before.next - 1)
     _ids[layer] = ids
     return ids
+
+
+def reserve(layer: Labels, number: int) -> None:
+    """Never give this number to an object: the user paints with it.
+
+    That holds from before the first stroke on, and for a layer that isn't counted yet.
+    """
+    _reserved[layer] = max(number, _reserved.get(layer, 0))
+    ids = ids_of(layer)
+    if ids is not None:
+        ids.reserve(number)
 
 
 def check_labels(layer: Labels, layout: StackLayout) -> None:
