@@ -220,14 +220,49 @@ def test_a_model_that_fails_can_be_replaced() -> None:
     assert predictor.kinds() == ["image"]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
-def test_counting_in_blocks(office: Office, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_inter2former.annotation.worker.SCAN_BLOCK", 10)
-    labels = np.zeros((9, 7), dtype)
-    labels[8, 6] = 77
-    office.worker.scan("here", labels)
+class SlowLabels:
+    """Labels in chunks of a row, of which the second isn't read before the gate is open."""
+
+    shape, chunks = (4, 5), (1, 5)
+
+    def __init__(self) -> None:
+        self.read: list[int] = []
+        self.started, self.gate = threading.Event(), threading.Event()
+
+    def __getitem__(self, region: Any) -> Any:
+        row = region[0].start
+        self.read.append(row)
+        if row == 1:
+            self.started.set()
+            assert self.gate.wait(10)
+        return np.full((1, 5), 9 - row)
+
+
+def test_counting_gives_way_and_goes_on(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_inter2former.annotation.counting.BLOCK", 5)
+    office.ready()
+    office.predictor.encoded = True
+    labels = SlowLabels()
+    office.worker.scan(3, labels)
+    assert labels.started.wait(10)
+    office.worker.predict(1, 1, (Click(0, 0),))
+    labels.gate.set()
     office.rest()
-    assert office.of(say.Scanned) == [say.Scanned("here", 77)]
+    # The click didn't wait for the rest, and no block was read twice.
+    kinds = [type(m) for m in office.messages if isinstance(m, say.Predicted | say.Scanned)]
+    assert kinds == [say.Predicted, say.Scanned]
+    assert labels.read == [0, 1, 2, 3]
+    assert office.of(say.Scanned) == [say.Scanned(3, 9)]
+
+
+def test_what_cant_be_counted_is_named(office: Office) -> None:
+    class Broken(SlowLabels):
+        def __getitem__(self, region: Any) -> Any:
+            raise OSError("chunk 3.1 is damaged")
+
+    office.worker.scan(4, Broken())
+    office.rest()
+    assert office.of(say.Failed) == [say.Failed("scan", "OSError: chunk 3.1 is damaged", 4)]
 
 
 def test_closing_ends_encoding_and_sends_nothing_more(office: Office) -> None:

@@ -297,6 +297,34 @@ def test_painted_numbers_are_never_given_out(bench: Any, picture: Any) -> None:
     assert bench.keep(10, 60) == 8
 
 
+def test_labels_that_cant_be_read_are_given_up(bench: Any, picture: Any) -> None:
+    class Damaged(np.ndarray):
+        """Fails as a chunk on disk does, after napari has shown it."""
+
+        damaged = False
+
+        def __getitem__(self, region: Any) -> Any:
+            if self.damaged:
+                raise OSError("chunk 3.1 is damaged")
+            return super().__getitem__(region)
+
+    bench.viewer.add_image(picture)
+    labels = bench.viewer.add_labels(np.zeros((60, 80), np.int32).view(Damaged), name="old")
+    bench.open()
+    Damaged.damaged = True
+    bench.click(20, 30)
+    bench.it.choose_labels(labels)
+    bench.idle()
+    Damaged.damaged = False
+    assert bench.said == (
+        "'old' can't be read (OSError: chunk 3.1 is damaged). Objects go to a new labels layer."
+    )
+    assert bench.it.status.kind == "error"
+    bench.it.accept()
+    assert bench.labels is not labels
+    assert (bench.labels.data == 1).any()
+
+
 def test_unsigned_8_bit_labels_run_out(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     data = np.zeros((60, 80), np.uint8)

@@ -205,9 +205,21 @@ class Controller(Searcher):
             if message.job == "predict" and message.number != session.request:
                 return
             self._accept_waits = False
+            if message.job == "scan":
+                self._not_counted(targets.layer_of(message.number), message.reason)
+                self.refresh()
+                return
             prefix = {"model": "The model can't be loaded. ", "models": "No model was found. "}
             self.status.error(prefix.get(message.job, "") + message.reason)
         self.refresh()
+
+    def _not_counted(self, layer: Labels | None, reason: str) -> None:
+        """Give up a labels layer whose free numbers can't be found out."""
+        if layer is not None and layer is self.scene.labels:
+            self._use_labels(None)
+            self.status.error(
+                f"'{layer.name}' can't be read ({reason}). Objects go to a new labels layer."
+            )
 
     # ---- viewer events ---------------------------------------------------------------------------
 

@@ -65,9 +65,9 @@ class Predicted:
 
 @dataclass(frozen=True)
 class Scanned:
-    """The largest number in a labels image; `target` is what the caller named it."""
+    """The largest number in a labels image; `target` is the caller's number for it."""
 
-    target: Any
+    target: int
     largest: int
 
 
@@ -94,7 +94,8 @@ class Found:
 class Failed:
     """A job failed.
 
-    `job` is "model", "image", "predict", "scan", "models", "prefetch" or "everything".
+    `job` is "model", "image", "predict", "scan", "models", "prefetch" or "everything"; `number` is
+    that of the image, the request or the labels.
     """
 
     job: str

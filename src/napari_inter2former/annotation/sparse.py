@@ -75,8 +75,8 @@ class SparseLabels:
         return found
 
     def largest(self) -> int:
-        """Return the largest number in it."""
-        return max((int(block.max()) for block in self._blocks.values()), default=0)
+        """Return the largest number in it; another thread may write to it meanwhile."""
+        return max((int(block.max()) for block in list(self._blocks.values())), default=0)
 
     def __getitem__(self, key: Any) -> Any:
         """Read a region: an integer or a slice (forwards) for each axis; left out axes are whole.

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from napari_inter2former.annotation import messages as say
+from napari_inter2former.annotation.counting import Count
 from napari_inter2former.annotation.pictures import mask_picture
 from napari_inter2former.annotation.searching import Search
 from napari_inter2former.annotation.warm_up import warm_up
@@ -25,9 +26,6 @@ from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.prompts import Click
 
 __all__ = ["PredictorLike", "Worker"]
-
-SCAN_BLOCK = 1 << 24  # pixels looked at between two looks at the queue
-
 
 class PredictorLike(Protocol):
     """What the worker needs of a predictor."""
@@ -56,8 +54,8 @@ class _Rank(IntEnum):
 
     SETUP = 0
     PREDICT = 1
-    SCAN = 2
-    PREFETCH = 3
+    PREFETCH = 2
+    SCAN = 3
     EVERYTHING = 4
 
 
@@ -175,9 +173,13 @@ class Worker:
         """Compute a mask; answers `Predicted` or `Failed` with the request's number."""
         self._put(_Rank.PREDICT, "predict", lambda: self._predict(request, image, clicks), request)
 
-    def scan(self, target: Any, array: Any) -> None:
-        """Find the largest number in a labels image, in blocks; answers `Scanned`."""
-        self._put(_Rank.SCAN, "scan", lambda: self._scan(target, array))
+    def scan(self, target: int, array: Any) -> None:
+        """Find the largest number in a labels image, in blocks, between more urgent jobs.
+
+        Answers `Scanned` or `Failed`, with the caller's number for the labels, `target`.
+        """
+        count = Count(array)
+        self._put(_Rank.SCAN, "scan", lambda: self._scan(target, count), target)
 
     def everything(self, number: int, region: tuple[int, int, int, int]) -> None:
         """Find all objects in a part of the plane, between all other jobs; answers `Found`."""
@@ -346,13 +348,13 @@ class Worker:
         # The predictor itself was not used: its image is still the one that is shown.
         self._tell(say.Found(number, *found))
 
-    def _scan(self, target: Any, array: Any) -> None:
-        largest = 0
-        rows = max(1, SCAN_BLOCK // max(1, int(np.prod(array.shape[1:]))))
-        for start in range(0, array.shape[0], rows):
-            if self._stop:
-                return
-            block = np.asarray(array[start : start + rows])
-            if block.size:
-                largest = max(largest, int(block.max()))
-        self._tell(say.Scanned(target, largest))
+    def _scan(self, target: int, count: Count) -> None:
+        job = self._running
+        while count.go_on():
+            with self._wake:
+                urgent = any(other.rank < _Rank.SCAN for other in self._jobs)
+                stop = self._stop
+            if job is not None and (urgent or stop):
+                job.again = not stop
+                raise _CancelledError
+        self._tell(say.Scanned(target, count.largest))
