@@ -215,11 +215,12 @@ class Controller(Searcher):
 
     def _not_counted(self, layer: Labels | None, reason: str) -> None:
         """Give up a labels layer whose free numbers can't be found out."""
-        if layer is not None and layer is self.scene.labels:
-            self._use_labels(None)
-            self.status.error(
-                f"'{layer.name}' can't be read ({reason}). Objects go to a new labels layer."
-            )
+        if layer is None or self.scene.labels is not layer:
+            return
+        self._use_labels(None)
+        self.status.error(
+            f"'{layer.name}' can't be read ({reason}). Objects go to a new labels layer."
+        )
 
     # ---- viewer events ---------------------------------------------------------------------------
 
