@@ -11,7 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from napari_inter2former.annotation import NothingToAcceptError, Plane, Session, plan_write
+from napari_inter2former.annotation import (
+    NothingToAcceptError,
+    Plane,
+    Session,
+    Write,
+    plan_write,
+)
+from napari_inter2former.annotation.found import FoundMask, FoundObjects
 from napari_inter2former.prompts import Click
 
 PLANE = Plane((0, 1), (0, 0), (20, 20))
@@ -258,3 +265,27 @@ class Annotating(RuleBasedStateMachine):
 
 Annotating.TestCase.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
 TestAnnotating = Annotating.TestCase
+
+
+def test_a_search_is_one_entry_of_the_history() -> None:
+    desk = Desk()
+    desk.click(5, 5)
+    state = desk.session.state
+    found = FoundObjects((FoundMask.of(np.ones((2, 2), np.bool_), (8, 8, 10, 10)),), 4)
+    write = Write(0, PLANE, found)
+    desk.session.add_found(write)
+    assert desk.session.state is state
+    back = desk.session.undo()
+    assert back is not None
+    assert back.name == "search"
+    assert back.write is not None
+    assert (back.write.edit, back.write.forward) == (found, False)
+    assert desk.session.state is state
+    again = desk.session.redo()
+    assert again is not None
+    assert again.write is not None
+    assert (again.write.edit, again.write.forward) == (found, True)
+    assert desk.session.undo() is not None
+    assert desk.session.undo() is not None
+    assert not desk.session.state.clicks
+    assert not desk.session.can_undo

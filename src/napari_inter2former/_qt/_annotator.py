@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from napari.components import ViewerModel
@@ -14,7 +15,9 @@ from napari_inter2former._qt._connections import Connections
 from napari_inter2former._qt._link import WorkerLink
 from napari_inter2former._qt._scene import Scene
 from napari_inter2former._qt._status import Status, todo
-from napari_inter2former.annotation.labelling import OutOfIdsError, Rule
+from napari_inter2former._qt._writing import FoundWriter
+from napari_inter2former.annotation.found import FoundObjects
+from napari_inter2former.annotation.labelling import LabelEdit, OutOfIdsError, Rule
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.annotation.session import NothingToAcceptError, Session, Step, Write
 
@@ -28,6 +31,8 @@ class Annotator:
     ----------
     viewer : napari.Viewer
         Where the layers are. `napari.components.ViewerModel` will do.
+    later : callable
+        Runs a function soon, on the window's thread, when the present event is over.
 
     Attributes
     ----------
@@ -39,17 +44,20 @@ class Annotator:
         The worker, while the widget is open.
     rule : Rule
         What happens where a new mask meets other objects.
+    found : FoundWriter
+        Writes what a search found.
     """
 
     changed = Signal()
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, later: Callable[[Callable[[], None]], None]) -> None:
         self.viewer = viewer
         self.scene = Scene(viewer)
         self.session = Session()
         self.status = Status()
         self.link: WorkerLink | None = None
         self.rule = Rule.KEEP_OTHERS
+        self.found = FoundWriter(viewer, later, self._failed)
         self._connections = Connections()
         self._accept_waits = False
 
@@ -83,10 +91,7 @@ class Annotator:
         state, scene = self.session.state, self.scene
         assert state.plane is not None
         assert scene.layout is not None
-        if scene.labels is None:
-            self._use_labels(scene.add_labels(), new=True)
-            scene.remember_labels(scene.labels)
-        labels = scene.labels
+        labels = self.labels_layer()
         targets.check_labels(labels, scene.layout)
         ids, token = targets.ids_of(labels), targets.token_of(labels)
         if ids is None:
@@ -98,7 +103,9 @@ class Annotator:
         step = self.session.accept(view, number, token, self.rule)
         ids.reserve(number)
         assert step.write is not None
-        self.status.accepted(number, step.write.edit.area, step.write.edit.left_alone)
+        edit = step.write.edit
+        assert isinstance(edit, LabelEdit)
+        self.status.accepted(number, edit.area, edit.left_alone)
         return step
 
     def discard(self) -> None:
@@ -188,6 +195,9 @@ class Annotator:
         if layer is None or layer not in self.viewer.layers:
             self.status.warn("The labels layer of that object is gone; only the clicks changed.")
             return
+        if isinstance(write.edit, FoundObjects):
+            self.found.write(layer, write.plane, write.edit, write.forward)
+            return
         try:
             targets.write_edit(layer, write)
         except (IndexError, OSError, TypeError, ValueError) as error:
@@ -208,6 +218,19 @@ class Annotator:
             self.accept()
 
     # ---- labels ----------------------------------------------------------------------------------
+
+    def labels_layer(self) -> Labels:
+        """Return the layer that objects go to; made now if there is none."""
+        if self.scene.labels is None:
+            self._use_labels(self.scene.add_labels(), new=True)
+            self.scene.remember_labels(self.scene.labels)
+        labels = self.scene.labels
+        assert labels is not None
+        return labels
+
+    def _failed(self, reason: str) -> None:
+        self.status.error(reason)
+        self.refresh()
 
     def _use_labels(self, layer: Labels | None, new: bool = False) -> None:
         """Send objects to this layer; unless it is new and empty, its labels are counted."""

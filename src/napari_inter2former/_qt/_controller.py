@@ -14,6 +14,7 @@ from psygnal import Signal
 
 from napari_inter2former._qt import _places
 from napari_inter2former._qt import _targets as targets
+from napari_inter2former._qt._annotator import Annotator
 from napari_inter2former._qt._contrast import CONTRAST_EVENTS, Contrast
 from napari_inter2former._qt._link import WorkerLink
 from napari_inter2former._qt._own_layers import TRANSFORM
@@ -26,7 +27,7 @@ from napari_inter2former.errors import ImageError, PromptError
 __all__ = ["Controller"]
 
 
-class Controller(Searcher):
+class Controller(Annotator):
     """The annotation loop on a viewer: life, choices, and what viewer and worker report.
 
     Parameters
@@ -45,6 +46,8 @@ class Controller(Searcher):
         The view has moved; call `look` when it rests.
     channel_axis : int, optional
         The image axis that holds channels.
+    search : Searcher
+        Looks for all objects by itself.
     """
 
     moved = Signal()
@@ -55,7 +58,8 @@ class Controller(Searcher):
         make_worker: Callable[[], Worker],
         later: Callable[[Callable[[], None]], None],
     ) -> None:
-        super().__init__(viewer)
+        super().__init__(viewer, later)
+        self.search = Searcher(self)
         self.channel_axis: int | None = None
         self._make_worker = make_worker
         self._later = later
@@ -179,7 +183,7 @@ class Controller(Searcher):
         link, session = self.link, self.session
         if link is None or not link.take(message):
             return
-        self._take_search(message)
+        self.search.take(message)
         if isinstance(message, say.ModelsFound):
             name = link.pick()
             if name is not None:
@@ -289,6 +293,7 @@ class Controller(Searcher):
             scene.follow_image(self.session.state)
             return
         self.link.renew()
+        self.search.stop("The search was stopped, for the image has changed.")
         try:
             layout = _places.layout_of(scene.image, self.channel_axis)
         except ImageError:
@@ -351,7 +356,7 @@ class Controller(Searcher):
                 self._watch(scene.image)
         scene.hide(False)
         scene.image = scene.layout = self.channel_axis = None
-        self.searching = None
+        self.search.stop("The search was stopped.")
         self.session.clear()
         scene.show(self.session.state)
         self._use_labels(None)

@@ -160,7 +160,7 @@ class Form(QWidget):
             "image": _button(*SEARCHES["image"]),
         }
         for column, (name, button) in enumerate(self.search.items()):
-            button.clicked.connect(getattr(self.controller, f"search_{name}"))
+            button.clicked.connect(getattr(self.controller.search, f"in_{name}"))
             grid.addWidget(button, len(self.buttons) // 2, column)
         self.buttons["accept"].setStyleSheet(
             "QPushButton:enabled { background-color: #1d7f54; color: white; font-weight: 600; }"
@@ -218,12 +218,13 @@ class Form(QWidget):
         it = self.controller
         ready = it.link is not None and it.link.model_ready and it.scene.layout is not None
         texts = {name: text for name, (text, _) in SEARCHES.items()}
-        if it.searching is not None:
-            done, total = it.searching
+        progress = it.search.progress
+        if progress is not None:
+            done, total = progress
             texts["view"] = f"Stop searching ({done} of {total})" if total else "Stop searching"
         for name, button in self.search.items():
             button.setText(texts[name])
-            button.setEnabled(ready and (name == "view" or it.searching is None))
+            button.setEnabled(ready and (name == "view" or progress is None))
 
     def _render_progress(self) -> None:
         link = self.controller.link

@@ -48,6 +48,7 @@ class WorkerLink:
         self._scene = scene
         self._plane: Plane | None = None
         self._number = 0
+        self._search = 0
         self.models: tuple[str, ...] = ()
         self.model: str | None = None
         self.model_ready = False
@@ -77,13 +78,19 @@ class WorkerLink:
             self._worker.predict(request, self._number, clicks)
 
     def search(self, plane: Plane, region: tuple[int, int, int, int]) -> None:
-        """Look for all objects in a part of a plane, when there is nothing else to do."""
-        if self._show(plane) and self.model_ready:
-            self._worker.everything(self._number, region)
+        """Look for all objects in a part of a plane, when there is nothing else to do.
+
+        The search keeps the image as it is now, whatever is shown or chosen meanwhile.
+        """
+        image = self._picture(plane)
+        if image is not None and self.model_ready:
+            self._search += 1
+            self._worker.everything(self._search, image, region)
 
     def stop_search(self) -> None:
         """End the search; nothing is answered."""
-        self._worker.stop("everything")
+        self._search += 1
+        self._worker.stop_everything()
 
     def renew(self) -> None:
         """Hand the image over again at the next occasion: what the model sees has changed."""
@@ -111,15 +118,16 @@ class WorkerLink:
             self.encoding = message.image == self._number
             return self.encoding
         elif isinstance(message, (say.Searching, say.Found)):
-            return message.image == self._number
+            return message.search == self._search
         elif isinstance(message, say.Encoded):
             if message.image != self._number:
                 return False
             self.encoding = False
             self.encode_seconds = message.seconds or self.encode_seconds
         elif isinstance(message, say.Failed):
-            mine = message.job in ("image", "prefetch", "everything")
-            if mine and message.number != self._number:
+            if message.job == "everything":
+                return message.number == self._search
+            if message.job in ("image", "prefetch") and message.number != self._number:
                 return False
             self.encoding = False
         return True
@@ -133,18 +141,23 @@ class WorkerLink:
 
     def _show(self, plane: Plane) -> bool:
         """Make the worker look at this plane; False if there is no image."""
-        image, layout = self._scene.image, self._scene.layout
-        if image is None or layout is None:
-            return False
         if plane != self._plane:
+            image = self._picture(plane)
+            if image is None:
+                return False
             self._number += 1
             self._plane = plane
             self.encoding = False
-            scene = self._scene
-            try:
-                found = picture(image, layout, plane, scene.contrast, scene.images())
-            except ImageError:
-                # Whatever is wrong with the image, the worker finds it too, and reports it.
-                found = picture(image, layout, plane, Contrast.PERCENTILES, [])
-            self._worker.set_image(self._number, *found)
+            self._worker.set_image(self._number, *image)
         return True
+
+    def _picture(self, plane: Plane) -> tuple[Any, int | None, bool] | None:
+        """Return what the model is to see of a plane; None if there is no image."""
+        scene = self._scene
+        if scene.image is None or scene.layout is None:
+            return None
+        try:
+            return picture(scene.image, scene.layout, plane, scene.contrast, scene.images())
+        except ImageError:
+            # Whatever is wrong with the image, the worker finds it too, and reports it.
+            return picture(scene.image, scene.layout, plane, Contrast.PERCENTILES, [])

@@ -1,134 +1,115 @@
-"""Everything mode in the widget: the worker searches, its finds go into the labels in steps."""
+"""Everything mode in the widget: the worker searches, and its finds go into the labels."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 
 from napari_inter2former._qt import _targets as targets
-from napari_inter2former._qt._annotator import Annotator
 from napari_inter2former.annotation import messages as say
+from napari_inter2former.annotation.found import FoundObjects
 from napari_inter2former.annotation.planes import Plane
-from napari_inter2former.annotation.sparse import SparseLabels
+from napari_inter2former.annotation.session import Write
+
+if TYPE_CHECKING:
+    from napari_inter2former._qt._annotator import Annotator
 
 __all__ = ["Searcher", "view_of"]
-
-PIXELS_AT_ONCE = 1 << 15
-"""So many label pixels are written before the window gets its turn."""
 
 Box = tuple[int, int, int, int]
 
 
-class Searcher(Annotator):
-    """An annotator that can look for all objects by itself.
+class Searcher:
+    """The search for all objects of a plane.
+
+    Parameters
+    ----------
+    annotator : Annotator
+        Whose image is searched, and whose labels get the objects.
 
     Attributes
     ----------
-    searching : tuple of int, optional
+    progress : tuple of int, optional
         Parts done and their number (0 as long as it isn't known) while a search runs.
     """
 
-    searching: tuple[int, int] | None = None
-    _later: Callable[[Callable[[], None]], None]
-    _searched: Plane | None = None
+    def __init__(self, annotator: Annotator) -> None:
+        self._it = annotator
+        self._plane: Plane | None = None
+        self.progress: tuple[int, int] | None = None
 
-    def search_view(self) -> None:
+    def in_view(self) -> None:
         """Look for all objects on screen, or stop looking."""
-        self._search(whole=False)
+        self._start(whole=False)
 
-    def search_image(self) -> None:
+    def in_image(self) -> None:
         """Look for all objects of the plane, or stop looking."""
-        self._search(whole=True)
+        self._start(whole=True)
 
-    def _search(self, whole: bool) -> None:
-        link, scene = self.link, self.scene
+    def stop(self, why: str) -> None:
+        """End the search if one runs, and say why."""
+        if self.progress is not None:
+            self.progress = None
+            if self._it.link is not None:
+                self._it.link.stop_search()
+            self._it.status.info(why)
+
+    def take(self, message: say.Message) -> None:
+        """Take the worker's messages about the search that runs."""
+        if self.progress is None:
+            return
+        if isinstance(message, say.Searching):
+            self.progress = (message.done, message.total)
+        elif isinstance(message, say.Found):
+            self.progress = None
+            self._keep(message)
+        elif isinstance(message, say.Failed) and message.job == "everything":
+            self.progress = None
+
+    def _start(self, whole: bool) -> None:
+        it, link, scene = self._it, self._it.link, self._it.scene
         if link is None:
             return
-        if self.searching is not None:
-            link.stop_search()
-            self.searching = None
-            self.status.info("The search was stopped.")
-            self.refresh()
-            return
         plane = scene.plane()
-        if plane is None or scene.image is None:
-            self.status.warn(scene.why_no_plane() or "Choose an image first.")
+        if self.progress is not None:
+            self.stop("The search was stopped.")
+        elif plane is None or scene.image is None:
+            it.status.warn(scene.why_no_plane() or "Choose an image first.")
         elif not link.model_ready:
-            self.status.warn("The model is still being loaded.")
+            it.status.warn("The model is still being loaded.")
         else:
             region = (0, 0, *plane.shape)
             if not whole and scene.clicks is not None:
-                region = view_of(self.viewer, plane, scene.image, scene.clicks.layer)
-            self.searching, self._searched = (0, 0), plane
+                region = view_of(it.viewer, plane, scene.image, scene.clicks.layer)
+            self.progress, self._plane = (0, 0), plane
             link.search(plane, region)
-            self.status.info("Looking for objects. You can go on clicking: clicks go first.")
-        self.refresh()
+            it.status.info("Looking for objects. You can go on clicking: clicks go first.")
+        it.refresh()
 
-    def _take_search(self, message: say.Message) -> None:
-        """Take the worker's messages about a search."""
-        if self.searching is None:
-            return
-        if isinstance(message, say.Searching):
-            self.searching = (message.done, message.total)
-        elif isinstance(message, say.Found):
-            self.searching = None
-            self._keep(message)
-        elif isinstance(message, say.Failed) and message.job == "everything":
-            self.searching = None
-
-    def _keep(self, found: say.Found) -> None:
+    def _keep(self, message: say.Found) -> None:
         """Put what was found into the labels layer, where it is free."""
-        scene, plane = self.scene, self._searched
-        if not found.numbers.size or plane is None or scene.layout is None:
-            self.status.info("No objects were found here.")
+        it, plane, count = self._it, self._plane, len(message.masks)
+        if not count or plane is None or it.scene.layout is None:
+            it.status.info("No objects were found here.")
             return
-        if scene.labels is None:
-            self._use_labels(scene.add_labels())
-            scene.remember_labels(scene.labels)
-        layer = scene.labels
-        assert layer is not None
+        layer = it.labels_layer()
         ids = targets.ids_of(layer)
-        count = int(found.numbers.max())
         if ids is None:
-            self.status.warn("The labels that are there are being counted. Search again then.")
+            it.status.warn("The labels that are there are being counted. Search again then.")
         elif ids.next + count - 1 > ids.limit:
-            self.status.warn(
+            it.status.warn(
                 f"'{layer.name}' has no room for {count} objects more: its type {ids.dtype} ends "
                 f"at {ids.limit}. Choose 'New labels layer' and search again."
             )
         else:
-            values = found.numbers + (ids.next - 1)
+            found = FoundObjects(message.masks, ids.next)
             ids.reserve(ids.next + count - 1)
-            self._write_some(layer, plane, found.rows, found.columns, values, 0)
-            self.status.info(f"{count} objects were found and added to '{layer.name}'.")
-
-    def _write_some(
-        self, layer: Labels, plane: Plane, rows: Any, columns: Any, values: Any, start: int
-    ) -> None:
-        """Write some pixels now, and the others when the window had its turn."""
-        if layer not in self.viewer.layers or start >= len(rows):
-            return
-        stop = start + PIXELS_AT_ONCE
-        r, c, v = rows[start:stop], columns[start:stop], values[start:stop]
-        box = int(r.min()), int(c.min()), int(r.max()) + 1, int(c.max()) + 1
-        try:
-            free = targets.read_box(layer, plane, box)[r - box[0], c - box[1]] == 0
-            indices = plane.indices(r[free], c[free])
-            data = targets.array_of(layer)
-            if isinstance(data, SparseLabels):
-                data[indices] = v[free].astype(data.dtype)
-                layer.refresh()
-            elif free.any():
-                layer.data_setitem(indices, v[free].astype(data.dtype))
-        except (IndexError, TypeError, ValueError) as error:
-            self.status.error(f"'{layer.name}' can't be written to: {error}")
-            self.refresh()
-            return
-        self._later(lambda: self._write_some(layer, plane, rows, columns, values, stop))
+            it.session.add_found(Write(targets.token_of(layer), plane, found))
+            it.status.info(f"{count} objects were found and added to '{layer.name}'.")
+            it.found.write(layer, plane, found)
 
 
 def view_of(viewer: ViewerModel, plane: Plane, image: Image, layer: Layer) -> Box:

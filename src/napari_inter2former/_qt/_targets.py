@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels
 
 from napari_inter2former._qt._own_layers import MARK, transform_of
-from napari_inter2former.annotation.labelling import Ids, plan_write
+from napari_inter2former.annotation.labelling import Ids, LabelEdit, plan_write
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.annotation.session import Write
 from napari_inter2former.annotation.sparse import SparseLabels
@@ -147,8 +147,10 @@ def write_edit(layer: Labels, write: Write) -> None:
     napari's undo of the Labels layer then knows about it as well. Sparse layers have several
     levels, which napari does not edit.
     """
-    view = read_box(layer, write.plane, write.edit.box)
-    rows, columns, values = plan_write(view, write.edit, write.forward)
+    edit = write.edit
+    assert isinstance(edit, LabelEdit)
+    view = read_box(layer, write.plane, edit.box)
+    rows, columns, values = plan_write(view, edit, write.forward)
     data = array_of(layer)
     if isinstance(data, SparseLabels):
         data[write.plane.indices(rows, columns)] = values

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former.annotation.found import FoundMask
+
 __all__ = [
     "Encoded",
     "Failed",
@@ -75,19 +77,17 @@ class Scanned:
 class Searching:
     """The search for all objects is under way: parts done, and their number."""
 
-    image: int
+    search: int
     done: int
     total: int
 
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """All objects of a part of the plane: their pixels, and which object each belongs to."""
+    """All objects of a part of the plane; pixels that several share belong to the first."""
 
-    image: int
-    rows: npt.NDArray[np.intp]
-    columns: npt.NDArray[np.intp]
-    numbers: npt.NDArray[np.intp]
+    search: int
+    masks: tuple[FoundMask, ...]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former.annotation.found import FoundObjects
 from napari_inter2former.annotation.labelling import LabelEdit, Rule, plan_edit
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.errors import Inter2FormerError
@@ -75,7 +76,7 @@ class Write:
 
     target: Hashable
     plane: Plane
-    edit: LabelEdit
+    edit: LabelEdit | FoundObjects
     forward: bool = True
 
     def back(self) -> Write:
@@ -90,7 +91,7 @@ class Step:
     Parameters
     ----------
     name : str
-        What was done: "click", "accept", "discard" or "reopen".
+        What was done: "click", "accept", "discard", "reopen" or "search".
     write : Write, optional
         Labels to write.
     request : int, optional
@@ -243,6 +244,10 @@ class Session:
         self._go(_Past("accept", State(), write, added=record))
         self._ask()
         return Step("accept", write)
+
+    def add_found(self, write: Write) -> None:
+        """Note that what a search found goes into the labels; the current object stays."""
+        self._go(_Past("search", self.state, write))
 
     def discard(self) -> Step | None:
         """Drop the current object; one that was opened again becomes as it was.

@@ -20,12 +20,13 @@ import numpy as np
 from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.counting import Count
 from napari_inter2former.annotation.pictures import mask_picture
-from napari_inter2former.annotation.searching import Search
+from napari_inter2former.annotation.searching import search
 from napari_inter2former.annotation.warm_up import warm_up
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.prompts import Click
 
 __all__ = ["PredictorLike", "Worker"]
+
 
 class PredictorLike(Protocol):
     """What the worker needs of a predictor."""
@@ -46,7 +47,11 @@ class PredictorLike(Protocol):
 
 
 class _CancelledError(Exception):
-    """Raised inside a progress report to leave an encoding that nobody wants any more."""
+    """Raised inside a progress report to leave work that nobody wants any more."""
+
+
+class _ModelChangedError(Inter2FormerError):
+    """Raised inside a search when another model is to be loaded: two may not fit."""
 
 
 class _Rank(IntEnum):
@@ -67,6 +72,7 @@ class _Job:
     run: Callable[[], None] = field(compare=False)
     number: int = field(compare=False, default=0)
     again: bool = field(compare=False, default=False)
+    unwanted: bool = field(compare=False, default=False)
 
 
 class Worker:
@@ -102,8 +108,8 @@ class Worker:
         self._stop = False
         self._predictor: PredictorLike | None = None
         self._image: tuple[int, Any, int | None, bool] | None = None
-        self._running: _Job | None = None
-        self._unwanted: _Job | None = None
+        # The last one runs; a search below it goes on afterwards.
+        self._running: list[_Job] = []
         self._thread = threading.Thread(target=self._loop, name="inter2former", daemon=True)
 
     def start(self) -> None:
@@ -130,7 +136,7 @@ class Worker:
     def busy(self) -> bool:
         """Whether a job runs or waits."""
         with self._wake:
-            return bool(self._jobs) or self._running is not None
+            return bool(self._jobs or self._running)
 
     def list_models(self) -> None:
         """Ask for `ModelsFound`."""
@@ -181,16 +187,37 @@ class Worker:
         count = Count(array)
         self._put(_Rank.SCAN, "scan", lambda: self._scan(target, count), target)
 
-    def everything(self, number: int, region: tuple[int, int, int, int]) -> None:
-        """Find all objects in a part of the plane, between all other jobs; answers `Found`."""
-        search = Search(region)
-        self._put(_Rank.EVERYTHING, "everything", lambda: self._everything(number, search), number)
+    def everything(
+        self,
+        number: int,
+        image: tuple[Any, int | None, bool],
+        region: tuple[int, int, int, int],
+    ) -> None:
+        """Find all objects in a part of a plane, between all other jobs; answers `Found`.
 
-    def stop(self, kind: str) -> None:
-        """End a job of this kind, running or waiting, without an answer (searches only)."""
+        Parameters
+        ----------
+        number : int
+            Of the search: comes back in the messages about it.
+        image : tuple
+            Array, channel axis, and whether it is RGB, as of `set_image`, which may choose another
+            one meanwhile.
+        region : tuple of int
+            (r0, c0, r1, c1) in pixels of the plane.
+        """
+        self._put(
+            _Rank.EVERYTHING,
+            "everything",
+            lambda: self._everything(number, image, region),
+            number,
+        )
+
+    def stop_everything(self) -> None:
+        """End the search, running or waiting, without an answer."""
         with self._wake:
-            self._unwanted = self._running
-        self.drop(kind)
+            for job in self._running:
+                job.unwanted = job.kind == "everything"
+        self.drop("everything")
 
     def drop(self, *kinds: str) -> None:
         """Drop the waiting jobs of these kinds."""
@@ -209,27 +236,36 @@ class Worker:
     def _loop(self) -> None:
         while True:
             with self._wake:
-                self._running = None
                 while not self._jobs and not self._stop:
                     self._wake.wait()
                 if self._stop:
                     break
-                job = min(self._jobs)
-                self._jobs.remove(job)
-                self._running = job
-            try:
-                job.run()
-            except _CancelledError:
-                if job.again:
-                    self._return(job)
-            except Inter2FormerError as error:
-                self._tell(say.Failed(job.kind, str(error), job.number))
-            except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
-                reason = f"{type(error).__name__}: {error}"
-                self._tell(say.Failed(job.kind, reason, job.number))
+                job = self._take()
+            self._do(job)
             del job
         self._predictor = None
         self._image = None
+
+    def _take(self) -> _Job:
+        """Take the most urgent job; call it with the lock held."""
+        job = min(self._jobs)
+        self._jobs.remove(job)
+        self._running.append(job)
+        return job
+
+    def _do(self, job: _Job) -> None:
+        try:
+            job.run()
+        except _CancelledError:
+            if job.again:
+                self._return(job)
+        except Inter2FormerError as error:
+            self._tell(say.Failed(job.kind, str(error), job.number))
+        except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
+            reason = f"{type(error).__name__}: {error}"
+            self._tell(say.Failed(job.kind, reason, job.number))
+        with self._wake:
+            self._running.pop()
 
     def _return(self, job: _Job) -> None:
         """Put a job back that gave way to a more urgent one, unless a newer one waits."""
@@ -307,7 +343,7 @@ class Worker:
             self._tell(say.Encoded(number, 0.0))
             return
         start = time.perf_counter()
-        job = self._running
+        job = self._running[-1]
 
         def progress(fraction: float) -> None:
             if fraction >= 1:
@@ -317,7 +353,7 @@ class Worker:
                 stop = self._stop
             if stop or _Rank.SETUP in urgent:
                 raise _CancelledError
-            if give_way and job is not None and _Rank.PREDICT in urgent:
+            if give_way and _Rank.PREDICT in urgent:
                 job.again = True
                 raise _CancelledError
             passed = time.perf_counter() - start
@@ -327,34 +363,47 @@ class Worker:
         predictor.prefetch(row, column, progress=progress)
         self._tell(say.Encoded(number, time.perf_counter() - start))
 
-    def _everything(self, number: int, search: Search) -> None:
-        predictor, job = self._ready(number), self._running
-        if predictor is None or self._image is None:
-            self._tell(say.Failed("everything", "The model or the image isn't ready.", number))
+    def _everything(
+        self,
+        number: int,
+        image: tuple[Any, int | None, bool],
+        region: tuple[int, int, int, int],
+    ) -> None:
+        predictor, job = self._predictor, self._running[-1]
+        if predictor is None:
+            self._tell(say.Failed("everything", "The model isn't ready.", number))
             return
 
         def progress(done: int, total: int) -> None:
-            with self._wake:
-                waits = bool(self._jobs)
-                if self._stop or (job is not None and self._unwanted is job):
-                    raise _CancelledError
-                if waits and job is not None:
-                    job.again = True
-                    raise _CancelledError
+            while (urgent := self._before(job)) is not None:
+                # Here and now: what the search has done so far stays as it is.
+                self._do(urgent)
             if total:
                 self._tell(say.Searching(number, done, total))
 
-        found = search.run(predictor, self._image[1:], progress)
-        # The predictor itself was not used: its image is still the one that is shown.
-        self._tell(say.Found(number, *found))
+        # Only the network is used: the predictor's image is still the one that is shown.
+        masks = search(predictor, image, region, progress)
+        self._tell(say.Found(number, masks))
+
+    def _before(self, job: _Job) -> _Job | None:
+        """Take a job that goes before a search; leave the search if it is to end."""
+        with self._wake:
+            kinds = [other.kind for other in self._jobs]
+            if self._stop or job.unwanted or "everything" in kinds:
+                raise _CancelledError
+            if "model" in kinds:
+                raise _ModelChangedError(
+                    "The search ended, for another model was chosen. Search again when it is there."
+                )
+            return self._take() if self._jobs else None
 
     def _scan(self, target: int, count: Count) -> None:
-        job = self._running
+        job = self._running[-1]
         while count.go_on():
             with self._wake:
                 urgent = any(other.rank < _Rank.SCAN for other in self._jobs)
                 stop = self._stop
-            if job is not None and (urgent or stop):
+            if urgent or stop:
                 job.again = not stop
                 raise _CancelledError
         self._tell(say.Scanned(target, count.largest))

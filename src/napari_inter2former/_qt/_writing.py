@@ -1,0 +1,77 @@
+"""Found objects go into labels layers in steps, between which the window has its turn."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_inter2former._qt import _targets as targets
+from napari_inter2former.annotation.found import FoundObjects, plan_found
+from napari_inter2former.annotation.planes import Plane
+from napari_inter2former.annotation.sparse import SparseLabels
+
+__all__ = ["FoundWriter"]
+
+
+class FoundWriter:
+    """Write found objects, one order after the other.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Layers that are no longer in it are not written to.
+    later : callable
+        Runs a function soon, on the window's thread.
+    failed : callable
+        Told in words what can't be written.
+    """
+
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        later: Callable[[Callable[[], None]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._viewer = viewer
+        self._later = later
+        self._failed = failed
+        self._orders: deque[tuple[Labels, Plane, Iterator[Any]]] = deque()
+
+    def write(self, layer: Labels, plane: Plane, found: FoundObjects, forward: bool = True) -> None:
+        """Put objects into a layer, or take them out again; the first part at once."""
+        parts = plan_found(partial(targets.read_box, layer, plane), found, forward)
+        self._orders.append((layer, plane, parts))
+        if len(self._orders) == 1:
+            self._step()
+
+    def _step(self) -> None:
+        layer, plane, parts = self._orders[0]
+        part = None
+        try:
+            part = next(parts, None) if layer in self._viewer.layers else None
+            if part is not None:
+                _put(layer, plane, *part)
+        except (IndexError, OSError, TypeError, ValueError) as error:
+            part = None
+            self._failed(f"'{layer.name}' can't be written to: {error}")
+        if part is None:
+            self._orders.popleft()
+        if self._orders:
+            self._later(self._step)
+
+
+def _put(layer: Labels, plane: Plane, rows: Any, columns: Any, values: Any) -> None:
+    if not np.size(rows):
+        return
+    data, indices = targets.array_of(layer), plane.indices(rows, columns)
+    if isinstance(data, SparseLabels):
+        data[indices] = values
+        layer.refresh()
+    else:
+        layer.data_setitem(indices, values)
