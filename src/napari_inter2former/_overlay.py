@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from napari_inter2former.evaluation.regions import object_regions
+from napari_inter2former.evaluation.report.cases import draw_click
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +23,6 @@ __all__ = ["beside", "beside_labels", "draw_overlay", "encode_png"]
 
 _SCALE = 2
 _GAP = 8
-_POSITIVE, _NEGATIVE = (80, 255, 80), (255, 70, 70)
 
 
 def draw_overlay(
@@ -58,17 +58,12 @@ def draw_overlay(
         corner = (_SCALE * region.box[1], _SCALE * region.box[0])
         cv2.drawContours(tinted, outlines, -1, _colour(number), cv2.FILLED, offset=corner)
         cv2.drawContours(picture, outlines, -1, _colour(number), 1, offset=corner)
-    picture = cv2.addWeighted(picture, 0.75, tinted, 0.25, 0)
+    drawn = np.asarray(cv2.addWeighted(picture, 0.75, tinted, 0.25, 0), np.uint8)
     for of_object in clicks.values():
         for click in of_object:
             at = (round(_SCALE * (click.column + 0.5)), round(_SCALE * (click.row + 0.5)))
-            if click.positive:
-                cv2.circle(picture, at, 4, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
-                cv2.circle(picture, at, 3, _POSITIVE, cv2.FILLED, cv2.LINE_AA)
-            else:
-                cv2.drawMarker(picture, at, (0, 0, 0), cv2.MARKER_TILTED_CROSS, 10, 4)
-                cv2.drawMarker(picture, at, _NEGATIVE, cv2.MARKER_TILTED_CROSS, 9, 2)
-    return np.asarray(picture, np.uint8)
+            draw_click(drawn, at, click.positive, 3)
+    return drawn
 
 
 def beside(pictures: Sequence[NDArray[Any]]) -> NDArray[Any]:

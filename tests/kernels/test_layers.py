@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -18,8 +18,23 @@ pytestmark = pytest.mark.skipif(
     not kernels.native_available(), reason="the extension is not available"
 )
 
-ISA = st.sampled_from(kernels.instruction_sets() or ("none",))
-SEED = st.integers(0, 2**32 - 1)
+
+class Case(NamedTuple):
+    """What every layer is tried with."""
+
+    isa: str
+    norm: bool
+    threads: int
+    seed: int
+
+
+CASES = st.builds(
+    Case,
+    isa=st.sampled_from(kernels.instruction_sets() or ("none",)),
+    norm=st.booleans(),
+    threads=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
 
 
 def arrays(*tensors: Tensor | None) -> list[Any]:
@@ -41,25 +56,14 @@ def normalised(x: Tensor, norm: bool) -> tuple[Tensor, Tensor | None, Tensor | N
 
 @settings(max_examples=40, deadline=None)
 @given(
-    isa=ISA,
+    case=CASES,
     count=st.integers(1, 130),
     inputs=st.integers(3, 70),
     hidden=st.integers(1, 50),
     outputs=st.integers(1, 40),
-    norm=st.booleans(),
-    threads=st.integers(1, 3),
-    seed=SEED,
 )
-def test_linear_layers(
-    isa: str,
-    count: int,
-    inputs: int,
-    hidden: int,
-    outputs: int,
-    norm: bool,
-    threads: int,
-    seed: int,
-) -> None:
+def test_linear_layers(case: Case, count: int, inputs: int, hidden: int, outputs: int) -> None:
+    isa, norm, threads, seed = case
     torch.manual_seed(seed)
     x = 3 * torch.randn(count, inputs)
     normal, norm_weight, norm_bias = normalised(x, norm)
@@ -82,29 +86,18 @@ def test_linear_layers(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    isa=ISA,
+    case=CASES,
     height=st.integers(1, 40),
     width=st.integers(1, 40),
     channels=st.integers(3, 20),
     outputs=st.sampled_from((1, 1, 3, 8, 16, 21)),
     stride=st.sampled_from((1, 2)),
-    norm=st.booleans(),
     activate=st.booleans(),
-    threads=st.integers(1, 3),
-    seed=SEED,
 )
 def test_convolutions(
-    isa: str,
-    height: int,
-    width: int,
-    channels: int,
-    outputs: int,
-    stride: int,
-    norm: bool,
-    activate: bool,
-    threads: int,
-    seed: int,
+    case: Case, height: int, width: int, channels: int, outputs: int, stride: int, activate: bool
 ) -> None:
+    isa, norm, threads, seed = case
     torch.manual_seed(seed)
     x = torch.randn(height, width, channels)
     normal, norm_weight, norm_bias = normalised(x, norm)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari_inter2former.evaluation.results import DatasetResult, ObjectResult
     from napari_inter2former.prompts import Click
 
-__all__ = ["Case", "draw_case", "encode_jpeg", "find_cases"]
+__all__ = ["Case", "draw_case", "draw_click", "encode_jpeg", "find_cases"]
 
 SIDE = 320
 """Longer side of a picture in pixels."""
@@ -123,13 +123,33 @@ def draw_case(
         cv2.drawContours(drawn, outlines, -1, colour, 2, cv2.LINE_AA)
     for click in clicks:
         at = (round((click.column - c0 + 0.5) * scale), round((click.row - r0 + 0.5) * scale))
-        if click.positive:
-            cv2.circle(drawn, at, 5, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
-            cv2.circle(drawn, at, 4, POSITIVE, cv2.FILLED, cv2.LINE_AA)
-        else:
-            cv2.drawMarker(drawn, at, (0, 0, 0), cv2.MARKER_TILTED_CROSS, 12, 5)
-            cv2.drawMarker(drawn, at, NEGATIVE, cv2.MARKER_TILTED_CROSS, 11, 2)
+        draw_click(drawn, at, click.positive, 4)
     return drawn
+
+
+def draw_click(
+    picture: NDArray[np.uint8], at: tuple[int, int], positive: bool, radius: int
+) -> None:
+    """Draw a click with black round it: a green dot if it is positive, a red cross if not.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (h, w, 3)
+        RGB; drawn on in place.
+    at : tuple of int
+        Column and row in the picture, OpenCV's order.
+    positive : bool
+        Whether the click adds to the object.
+    radius : int
+        Of the dot; the cross is as large.
+    """
+    if positive:
+        cv2.circle(picture, at, radius + 1, (0, 0, 0), cv2.FILLED, cv2.LINE_AA)
+        cv2.circle(picture, at, radius, POSITIVE, cv2.FILLED, cv2.LINE_AA)
+    else:
+        side = 2 * radius + 3
+        cv2.drawMarker(picture, at, (0, 0, 0), cv2.MARKER_TILTED_CROSS, side + 1, radius + 1)
+        cv2.drawMarker(picture, at, NEGATIVE, cv2.MARKER_TILTED_CROSS, side, 2)
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
