@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from napari_inter2former.everything._paint import ObjectTable, measure_objects
-from napari_inter2former.everything._parts import MemoryParts, Parts
 from napari_inter2former.everything._run import Everything, find_everything, segment_everything
 from napari_inter2former.everything._search import search_block
 from napari_inter2former.everything._settings import EverythingSettings, SettingsError
@@ -17,9 +16,7 @@ from napari_inter2former.everything._stream import (
 __all__ = [
     "Everything",
     "EverythingSettings",
-    "MemoryParts",
     "ObjectTable",
-    "Parts",
     "SettingsError",
     "find_everything",
     "measure_objects",

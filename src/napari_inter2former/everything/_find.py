@@ -5,13 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_inter2former.everything._shapes import (
-    Shape,
-    cut_out,
-    deepest,
-    intersection,
-    overlaps,
-)
+from napari_inter2former.everything._merge import surviving
+from napari_inter2former.everything._shapes import Shape, cut_out, deepest, overlaps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -28,8 +23,6 @@ LARGEST_SHARE = 0.75
 """Masks that fill more of their frame than this are background."""
 SAME = 0.6
 """Masks with a higher intersection over union are one object."""
-COVERED = 0.6
-"""A mask that shares more than this part of itself with a better one is dropped."""
 HOPELESS = 0.4
 """Masks of a lower score are not clicked again."""
 
@@ -110,21 +103,7 @@ def find_objects(
     drawn = _unique(_draw(model, features, clicks, cancel))
     centres = [_middle(shape) for shape in drawn if shape.score >= HOPELESS]
     redrawn = _draw(model, features, centres, cancel)
-    return without_duplicates(Candidate(shape, _middle(shape)) for shape in _unique(redrawn))
-
-
-def without_duplicates(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Keep the best of those that overlap (non-maximum suppression), best first."""
-    kept: list[Candidate] = []
-    for one in sorted(candidates, key=lambda c: (-c.score, c.centre)):
-        shape = one.shape
-        if all(
-            intersection(shape.data, shape.box, other.shape.data, other.shape.box)
-            <= COVERED * min(shape.area, other.shape.area)
-            for other in kept
-        ):
-            kept.append(one)
-    return kept
+    return [Candidate(shape, _middle(shape)) for shape in surviving(_unique(redrawn))]
 
 
 def _draw(

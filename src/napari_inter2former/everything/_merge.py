@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_inter2former.everything._shapes import intersection
+from napari_inter2former.everything._shapes import Box, intersection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    from napari_inter2former.predictor import Mask
 
 __all__ = ["surviving", "surviving_of_parts"]
 
@@ -22,17 +20,40 @@ COVERED = 0.6
 PARTS_IN_MEMORY = 64
 
 
-def surviving(masks: Sequence[Mask]) -> list[Mask]:
+class Drawn(Protocol):
+    """A mask with a score: of an image, or of a window."""
+
+    @property
+    def data(self) -> npt.NDArray[np.bool_]:
+        """Pixels inside the box, (h, w)."""
+
+    @property
+    def box(self) -> Box:
+        """(r0, c0, r1, c1) in pixels."""
+
+    @property
+    def area(self) -> int:
+        """Pixels of the mask."""
+
+    @property
+    def score(self) -> float:
+        """How good the mask is, 0 to 1."""
+
+
+AnyMask = TypeVar("AnyMask", bound=Drawn)
+
+
+def surviving(masks: Sequence[AnyMask]) -> list[AnyMask]:
     """Drop the masks that overlap with better ones (non-maximum suppression).
 
     Parameters
     ----------
-    masks : sequence of Mask
-        Of one image.
+    masks : sequence of masks
+        Of one image, or of one window.
 
     Returns
     -------
-    list of Mask
+    list of masks
         The others, in their order.
     """
     kept = surviving_of_parts([len(masks)], lambda _: masks)[0]
@@ -40,7 +61,7 @@ def surviving(masks: Sequence[Mask]) -> list[Mask]:
 
 
 def surviving_of_parts(
-    counts: Sequence[int], read: Callable[[int], Sequence[Mask]]
+    counts: Sequence[int], read: Callable[[int], Sequence[Drawn]]
 ) -> list[list[int]]:
     """Drop the masks of all parts that overlap with better ones.
 

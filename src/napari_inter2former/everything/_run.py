@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from napari_inter2former.everything._settings import EverythingSettings, Setting
 from napari_inter2former.images import as_image_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
     import numpy.typing as npt
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Everything",
+    "Plan",
     "as_network",
     "find_everything",
     "find_masks",
-    "keep_searched",
     "merged",
     "plan_blocks",
     "segment_everything",
@@ -66,7 +66,6 @@ def segment_everything(
     rgb: bool | None = None,
     normalization: Normalization | None = None,
     progress: Callable[[int, int], None] | None = None,
-    parts: Parts | None = None,
 ) -> Everything:
     """Find and segment all objects of an image plane.
 
@@ -87,9 +86,6 @@ def segment_everything(
     progress : callable, optional
         Called with the blocks done and their number; the number is 0 as long as it isn't known.
         What it raises ends the search.
-    parts : Parts, optional
-        Keeps what was found when `progress` ends the search: given again with the same image,
-        model and settings, the search goes on from there.
 
     Returns
     -------
@@ -107,9 +103,7 @@ def segment_everything(
     >>> result.labels.max(), result.table["area"].mean()  # doctest: +SKIP
     """
     source = as_image_source(image, channel_axis, rgb, normalization)
-    found = find_everything(
-        source, model, region=region, settings=settings, progress=progress, parts=parts
-    )
+    found = find_everything(source, model, region=region, settings=settings, progress=progress)
     labels = np.zeros(source.shape, np.int32)
     return Everything(labels, paint_parts(labels, found))
 
@@ -121,7 +115,6 @@ def find_everything(
     region: Box | None = None,
     settings: EverythingSettings | None = None,
     progress: Callable[[int, int], None] | None = None,
-    parts: Parts | None = None,
 ) -> list[list[Mask]]:
     """Find all objects of an image plane of any size, without making labels.
 
@@ -129,7 +122,7 @@ def find_everything(
     ----------
     source : ImageSource
         The plane.
-    model, region, settings, progress, parts
+    model, region, settings, progress
         See `segment_everything`.
 
     Returns
@@ -139,25 +132,49 @@ def find_everything(
     """
     settings = settings or EverythingSettings()
     network = as_network(model)
-    if parts is None:
-        parts = MemoryParts()
     cancel = (lambda: progress(0, 0)) if progress is not None else (lambda: None)
-    blocks = plan_blocks(network, source, settings, parts, region, cancel)
+    plan = plan_blocks(network, source, settings, region=region, cancel=cancel)
+    blocks, parts = plan.blocks, MemoryParts()
+    plan.keep(parts)
     for done in find_masks(network, source, blocks, settings, parts, cancel):
         if progress is not None:
             progress(done, len(blocks))
     return list(merged(parts, len(blocks)))
 
 
+class Plan(NamedTuple):
+    """What is to be searched.
+
+    Attributes
+    ----------
+    levels : list of int
+        Base-2 logarithms of the zooms.
+    blocks : list of Block
+        Of all of them.
+    searched : dict
+        Blocks that were searched to choose the zooms, and what they hold.
+    """
+
+    levels: list[int]
+    blocks: list[Block]
+    searched: dict[Block, list[Mask]]
+
+    def keep(self, parts: Parts) -> None:
+        """Keep what is known of some blocks already, so that they are not searched again."""
+        for part, block in enumerate(self.blocks):
+            if block in self.searched and not parts.has(part):
+                parts.put(part, self.searched[block])
+
+
 def plan_blocks(
     model: Inter2Former,
     source: ImageSource,
     settings: EverythingSettings,
-    parts: Parts,
+    levels: list[int] | None = None,
     region: Box | None = None,
     cancel: Callable[[], None] = lambda: None,
-) -> list[Block]:
-    """Choose the zooms, and list the blocks of all of them; what was found thereby is kept.
+) -> Plan:
+    """Choose the zooms, unless they are known, and list the blocks of all of them.
 
     Raises
     ------
@@ -176,19 +193,10 @@ def plan_blocks(
             )
     side = block_side(model.config.window)
     searched: dict[Block, list[Mask]] = {}
-    levels = choose_levels(model, source, settings, side, region, cancel, searched)
+    if levels is None:
+        levels = choose_levels(model, source, settings, side, region, cancel, searched)
     blocks = [block for level in levels for block in blocks_of(source.shape, level, side, region)]
-    keep_searched(parts, blocks, searched)
-    return blocks
-
-
-def keep_searched(
-    parts: Parts, blocks: Sequence[Block], searched: Mapping[Block, Sequence[Mask]]
-) -> None:
-    """Keep what is known of some blocks already, so that they are not searched again."""
-    for part, block in enumerate(blocks):
-        if block in searched and not parts.has(part):
-            parts.put(part, searched[block])
+    return Plan(levels, blocks, searched)
 
 
 def find_masks(

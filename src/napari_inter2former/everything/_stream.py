@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_inter2former._files import OutputError
-from napari_inter2former.everything._blocks import Block, block_side, blocks_of
-from napari_inter2former.everything._levels import choose_levels
 from napari_inter2former.everything._paint import paint_parts
 from napari_inter2former.everything._parts import FolderParts
 from napari_inter2former.everything._run import (
     as_network,
     find_masks,
-    keep_searched,
     merged,
+    plan_blocks,
 )
 from napari_inter2former.everything._settings import EverythingSettings
 from napari_inter2former.images import as_image_source
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_inter2former.everything._blocks import Block
     from napari_inter2former.everything._paint import ObjectTable
     from napari_inter2former.images import ImageSource
     from napari_inter2former.model import Inter2Former
-    from napari_inter2former.predictor import Mask
 
 __all__ = [
     "Stored",
@@ -183,15 +181,10 @@ def prepare_everything(
         "weights": model.weights_sha256 or weights_digest(model),
         "settings": asdict(settings),
     }
-    side = block_side(model.config.window)
-    searched: dict[Block, list[Mask]] = {}
-    levels = _levels_before(work, key)
-    if levels is None:
-        levels = choose_levels(model, source, settings, side, searched=searched)
-    parts = FolderParts(work, {"key": key, "levels": levels})
-    blocks = [b for level in levels for b in blocks_of(source.shape, level, side)]
-    keep_searched(parts, blocks, searched)
-    return blocks, parts
+    plan = plan_blocks(model, source, settings, _levels_before(work, key))
+    parts = FolderParts(work, {"key": key, "levels": plan.levels})
+    plan.keep(parts)
+    return plan.blocks, parts
 
 
 @contextmanager
