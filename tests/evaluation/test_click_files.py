@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from napari_inter2former.errors import PromptError
-from napari_inter2former.evaluation.click_files import read_clicks, write_clicks
+from napari_inter2former.evaluation.click_files import read_clicks, read_stack_clicks, write_clicks
 from napari_inter2former.prompts import Click
 
 GOOD = "object,row,column,positive\n2,1.5,2,true\n1,3,4,1\n2,5,6,False\n"
@@ -73,3 +73,40 @@ def test_no_csv_at_all(tmp_path):
 def test_the_edges_of_the_image_are_inside(tmp_path):
     (tmp_path / "c.csv").write_text("object,row,column,positive\n1,-0.5,19.4,true\n")
     assert read_clicks(tmp_path / "c.csv", (10, 20)) == {1: (Click(-0.5, 19.4),)}
+
+
+STACK = {"t": 2, "z": 3}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "object,t,z,row,column,positive\n1,1,2,3,4,1\n1,0,0,5,6,0\n",
+        "plane,object,row,column,positive\n5,1,3,4,1\n0,1,5,6,0\n",
+        "index,axis-0,axis-1,axis-2,axis-3,object,positive\n0,1.0,2.001,3,4,1,1\n1,0,0,5,6,1,0\n",
+    ],
+)
+def test_planes_of_a_stack(tmp_path, text):
+    (tmp_path / "c.csv").write_text(text)
+    read = read_stack_clicks(tmp_path / "c.csv", (10, 20), STACK)
+    assert read == {5: {1: (Click(3, 4),)}, 0: {1: (Click(5, 6, False),)}}
+
+
+@pytest.mark.parametrize(
+    ("text", "stack", "message"),
+    [
+        (GOOD, STACK, r"'t' is missing: the image has 6 planes \(t: 2, z: 3\)"),
+        ("object,t,row,column,positive\n1,0,3,4,1\n", STACK, "'z' is missing"),
+        ("object,t,z,row,column,positive\n1,0,3,3,4,1\n", STACK, "line 2: z must .* 0 to 2, not 3"),
+        ("object,t,z,row,column,positive\n1,0,0.5,3,4,1\n", STACK, "z must be a whole number"),
+        ("object,t,z,row,column,positive\n1,0,top,3,4,1\n", STACK, "z must be a number"),
+        ("object,plane,row,column,positive\n1,6,3,4,1\n", STACK, "plane must .* 0 to 5, not 6"),
+        ("object,plane,row,column,positive\n1,-1,3,4,1\n", STACK, "plane must .* not -1"),
+        ("object,z,row,column,positive\n1,4,3,4,1\n", {}, "z must .* 1 plane"),
+        ("axis-0,axis-1,axis-2,object,positive\n1,3,4,1,1\n", STACK, "3 coordinates.* t, z"),
+    ],
+)
+def test_bad_planes(tmp_path, text, stack, message):
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(PromptError, match=rf"c\.csv.*{message}"):
+        read_stack_clicks(tmp_path / "c.csv", (10, 20), stack)

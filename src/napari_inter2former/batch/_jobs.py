@@ -193,7 +193,7 @@ def write_results(
         if job.table:
             Path(job.table).unlink(missing_ok=True)
 
-    write_planes(Path(job.labels), labels, planes.shape, planes.axes, made, check)
+    write_planes(Path(job.labels), labels, planes.layout, made, check)
     if job.table:
         write_table(Path(job.table), table())
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from napari_inter2former._files import OutputError, replacing, write_csv
 from napari_inter2former._labels import TILE, tiles
+from napari_inter2former.batch._layout import Layout
 from napari_inter2former.batch._zarr import write_zarr
-from napari_inter2former.images import planes_of
+from napari_inter2former.images import ome_attributes, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -48,14 +49,14 @@ def write_labels(
         When it cannot be written.
     """
     shape = tuple(labels.shape)
-    write_planes(path, planes_of(labels), shape, axes or AXES[-len(shape) :], provenance)
+    layout = Layout(axes or AXES[-len(shape) :], shape)
+    write_planes(path, planes_of(labels), layout, provenance)
 
 
 def write_planes(
     path: Path,
     planes: Iterable[Any],
-    shape: tuple[int, ...],
-    axes: str,
+    layout: Layout,
     provenance: Mapping[str, Any],
     check: Callable[[], None] = lambda: None,
 ) -> None:
@@ -66,12 +67,10 @@ def write_planes(
     path : pathlib.Path
         See `write_labels`.
     planes : iterable of arrays of int32, (height, width)
-        In order, the last axis of `shape` before rows and columns counting fastest. Each is asked
-        for once, and not used any more when the next one is.
-    shape : tuple of int
-        Of all labels.
-    axes : str
-        Of ``t``, ``z``, ``y`` and ``x`` those that there are.
+        In order, the last axis before rows and columns counting fastest. Each is asked for once,
+        and not used any more when the next one is.
+    layout : Layout
+        Shape and axes of all labels.
     provenance : mapping
         See `write_labels`.
     check : callable
@@ -84,7 +83,7 @@ def write_planes(
     """
     write = write_zarr if path.suffix == ".zarr" else _write_tiff
     try:
-        write(path, planes, shape, axes, {PROVENANCE: dict(provenance)}, check)
+        write(path, planes, layout, {PROVENANCE: dict(provenance)}, check)
     except OutputError:
         raise
     except OSError as error:
@@ -131,8 +130,7 @@ def _number(value: Any) -> str:
 def _write_tiff(
     path: Path,
     planes: Iterable[Any],
-    shape: tuple[int, ...],
-    axes: str,
+    layout: Layout,
     attributes: dict[str, Any],
     check: Callable[[], None],
 ) -> None:
@@ -142,13 +140,17 @@ def _write_tiff(
         tifffile.imwrite(
             part,
             itertools.chain.from_iterable(map(tiles, planes)),
-            shape=shape,
+            shape=layout.shape,
             dtype=np.int32,
             tile=(TILE, TILE),
             compression="zlib",
             photometric="minisblack",
             ome=True,
-            bigtiff=math.prod(shape) > 1 << 29,
-            metadata={"axes": axes.upper(), "Description": json.dumps(attributes)},
+            bigtiff=math.prod(layout.shape) > 1 << 29,
+            metadata={
+                "axes": layout.axes.upper(),
+                "Description": json.dumps(attributes),
+                **ome_attributes(layout.spacing),
+            },
         )
         check()

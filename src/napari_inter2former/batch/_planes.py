@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_inter2former.batch._layout import Layout
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images import as_image_source, open_image
 
@@ -55,14 +56,15 @@ class Planes:
         return self._image.planes
 
     @property
-    def shape(self) -> tuple[int, ...]:
+    def layout(self) -> Layout:
         """Of labels of all planes."""
-        return (*self.sizes.values(), *self.plane_shape)
-
-    @property
-    def axes(self) -> str:
-        """One letter for each number of `shape`."""
-        return "".join(self.sizes) + "yx"
+        known = self._image.spacing
+        letters = {**self._letters, "y": "y", "x": "x"}
+        return Layout(
+            "".join(letters.values()),
+            (*self.sizes.values(), *self.plane_shape),
+            {name: known[letter] for letter, name in letters.items() if letter in known},
+        )
 
     def position(self, number: int) -> dict[str, int]:
         """Return where a plane lies on the axes that number planes; the last one counts fastest."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from napari_inter2former.batch._layout import Layout
+    from napari_inter2former.images import Spacing
+
 __all__ = ["write_zarr"]
 
 ORDER = "tzyx"
@@ -28,8 +31,7 @@ SMALL = 1024
 def write_zarr(
     path: Path,
     planes: Iterable[Any],
-    shape: tuple[int, ...],
-    axes: str,
+    layout: Layout,
     attributes: dict[str, Any],
     check: Callable[[], None],
 ) -> None:
@@ -38,20 +40,20 @@ def write_zarr(
     Each level has every second row and column of the one before (nearest neighbour): labels can't
     be averaged.
     """
-    order = [axes.index(axis) for axis in ORDER if axis in axes]
+    order = [layout.axes.index(axis) for axis in ORDER if axis in layout.axes]
     beside = path.with_name(f".{path.name}.part")
     try:
         shutil.rmtree(beside, ignore_errors=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         group = _library(path).create_group(beside, zarr_format=3)
-        names = [axes[i] for i in order]
-        levels = _create_levels(group, [shape[i] for i in order], names)
-        for place, plane in zip(np.ndindex(*shape[:-2]), planes, strict=True):
+        names = [layout.axes[i] for i in order]
+        levels = _create_levels(group, [layout.shape[i] for i in order], names)
+        for place, plane in zip(np.ndindex(*layout.shape[:-2]), planes, strict=True):
             at = tuple(place[i] for i in order[:-2])
             _copy(plane, (), 1, levels[0], at)
             for fine, coarse in pairwise(levels):
                 _copy(fine, at, 2, coarse, at)
-        group.attrs["ome"] = _ome_metadata(path.name, names, len(levels))
+        group.attrs["ome"] = _ome_metadata(path.name, names, layout.spacing, len(levels))
         group.attrs.update(attributes)
         check()
         if path.exists():
@@ -105,27 +107,29 @@ def _copy(
         ]
 
 
-def _ome_metadata(name: str, axes: list[str], levels: int) -> dict[str, Any]:
+def _ome_metadata(name: str, axes: list[str], spacing: Spacing, levels: int) -> dict[str, Any]:
     """Metadata of OME-Zarr 0.5 for labels.
 
     A pixel of a coarser level holds what lies at its first pixel, so a scale is all it takes.
     """
+    steps = {axis: spacing.get(axis, (1.0, "")) for axis in axes}
     return {
         "version": "0.5",
         "multiscales": [
             {
                 "name": name.split(".")[0],
                 "type": "nearest",
-                "axes": [
-                    {"name": axis, "type": "time" if axis == "t" else "space"} for axis in axes
-                ],
+                "axes": [_axis(axis, steps[axis][1]) for axis in axes],
                 "datasets": [
                     {
                         "path": str(level),
                         "coordinateTransformations": [
                             {
                                 "type": "scale",
-                                "scale": [2.0**level if axis in "yx" else 1.0 for axis in axes],
+                                "scale": [
+                                    steps[axis][0] * (2.0**level if axis in "yx" else 1.0)
+                                    for axis in axes
+                                ],
                             }
                         ],
                     }
@@ -135,3 +139,8 @@ def _ome_metadata(name: str, axes: list[str], levels: int) -> dict[str, Any]:
         ],
         "image-label": {},
     }
+
+
+def _axis(name: str, unit: str) -> dict[str, str]:
+    axis = {"name": name, "type": "time" if name == "t" else "space"}
+    return {**axis, "unit": unit} if unit else axis

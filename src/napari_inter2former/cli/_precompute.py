@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Encode images ahead, over lunch or night, so that every first click in them is instant, in the
-widget and in scripts. What is encoded goes into the user's cache folder; windows that are there
-are skipped, so an interrupted run goes on where it stopped."""
+widget and in scripts; of stacks and series all planes. What is encoded goes into the user's cache
+folder; windows that are there are skipped, so an interrupted run goes on where it stopped."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Segment the objects of one image from clicks in a CSV file, and write the labels as TIFF.
+Segment the objects of one image from clicks in a CSV file, and write the labels as TIFF, those of
+a stack or series as OME-TIFF or OME-Zarr.
 
 The CSV file has one click a line, in the order they are made, in the columns
 
@@ -29,6 +30,10 @@ The CSV file has one click a line, in the order they are made, in the columns
 or it is a Points layer saved by napari (index, axis-0, axis-1) with the features object and
 positive. Rows and columns are pixels of the image; 0,0 is the centre of the first one.
 
+In a stack or series, the columns t and z (those that the image has), or one column plane, say in
+which plane a click lies, counted from 0; or the points have as many axes as the image. An object
+that is clicked in several planes is segmented in each, and keeps its number.
+
 Many images: when CLICKS is a folder, IMAGE may be a folder or a pattern in quotes. The clicks of
 NAME.tif are NAME.csv or NAME_clicks.csv there, and --out is a folder for NAME_labels.ome.tif (or
 .ome.zarr) and NAME_objects.csv. Images that are done are skipped; those that fail are named at the
@@ -37,14 +42,16 @@ end, and the exit status is 1."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG, WebP or BMP")
+    parser.add_argument(
+        "image", metavar="IMAGE", type=Path, help="TIFF, PNG, JPEG, WebP, BMP or a zarr group"
+    )
     parser.add_argument("clicks", metavar="CLICKS", type=Path, help="the clicks, a CSV file")
     parser.add_argument(
         "--out",
         required=True,
         type=Path,
         metavar="LABELS.tif",
-        help="the labels to write; for many images a folder",
+        help="the labels to write, of a stack also LABELS.ome.zarr; for many images a folder",
     )
     parser.add_argument(
         "--model", default="tiny", metavar="NAME", help="name or path of the weights (%(default)s)"
@@ -58,6 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Do it."""
     if arguments.clicks.is_dir():
         return _run_many(arguments)
+    if _is_stack(arguments.image):
+        return _run_stack(arguments)
     import numpy as np
 
     from napari_inter2former._files import OutputError
@@ -84,6 +93,44 @@ def run(arguments: argparse.Namespace) -> int:
         if number not in there:
             print(f"object {number}: no pixels (nothing found at its clicks)", file=sys.stderr)
     print(f"{len(there - {0})} of {len(clicks)} objects written to {out}")
+    return 0
+
+
+def _is_stack(image: Path) -> bool:
+    from napari_inter2former.errors import ImageError
+    from napari_inter2former.images import open_image
+
+    try:
+        return image.is_dir() or open_image(image).planes > 1
+    except ImageError:
+        return False  # what is wrong is said where it is read
+
+
+def _run_stack(arguments: argparse.Namespace) -> int:
+    from napari_inter2former._files import OutputError
+    from napari_inter2former.batch import BatchError, Job, do_job
+
+    out: Path = arguments.out
+    if out.suffix.lower() not in (".tif", ".tiff", ".zarr"):
+        raise OutputError(
+            f"{out}: labels of stacks are written as OME-TIFF or OME-Zarr; give a name that ends "
+            "in .ome.tif or .ome.zarr."
+        )
+    outcome = do_job(
+        Job(
+            kind="segment",
+            image=str(arguments.image.absolute()),
+            labels=str(out.absolute()),
+            clicks=str(arguments.clicks.absolute()),
+            model=arguments.model,
+            threads=threads_of(arguments),
+        )
+    )
+    if outcome.error:
+        raise BatchError(outcome.error)
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
+    print(f"{outcome.objects} object(s), counted in each plane, written to {out}")
     return 0
 
 

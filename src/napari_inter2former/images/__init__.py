@@ -9,6 +9,7 @@ from napari_inter2former.images._normalize import Normalization
 from napari_inter2former.images._open import open_image
 from napari_inter2former.images._read import read_image
 from napari_inter2former.images._source import ImageSource, as_image_source
+from napari_inter2former.images._spacing import Spacing, ome_attributes
 from napari_inter2former.images._stored import StoredImage
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "LazyPlane",
     "Normalization",
     "Rendering",
+    "Spacing",
     "StoredImage",
     "as_displayed",
     "as_image_source",
     "cut",
+    "ome_attributes",
     "open_image",
     "planes_of",
     "read_image",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_inter2former.errors import ImageError
+from napari_inter2former.images._spacing import Spacing
 from napari_inter2former.images._stored import StoredImage
 
 __all__ = ["open_zarr"]
@@ -58,7 +59,7 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     levels = tuple(_child(node, dataset.path, name) for dataset in chosen.datasets)
     if not all(hasattr(level, "shape") for level in levels):
         raise ImageError(f"{name} is damaged: a level of its pyramid is no array.")
-    return StoredImage(levels, axes, name)
+    return StoredImage(levels, axes, name, _spacing(chosen, axes))
 
 
 def _plain(array: Any, series: int, name: str) -> StoredImage:
@@ -93,6 +94,17 @@ def _multiscales(metadata: dict[str, Any], inside: bool, name: str) -> Any:
             f"The OME-Zarr metadata of {name} break the rules of versions 0.4 and 0.5 ({words}). "
             "Images of older versions must be converted first."
         ) from error
+
+
+def _spacing(multiscale: Any, axes: str) -> Spacing:
+    scales = list(multiscale.datasets[0].coordinateTransformations)
+    scales += multiscale.coordinateTransformations or []
+    sizes = [1.0] * len(axes)
+    for scale in scales:
+        if scale.type == "scale":
+            sizes = [a * b for a, b in zip(sizes, scale.scale, strict=True)]
+    units = [getattr(axis, "unit", None) or "" for axis in multiscale.axes]
+    return dict(zip(axes, zip(sizes, units, strict=True), strict=True))
 
 
 def _letter(axis: Any) -> str:

@@ -15,6 +15,7 @@ import tifffile
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images._ome_zarr import open_zarr
 from napari_inter2former.images._read import read_image
+from napari_inter2former.images._spacing import spacing_of_ome
 from napari_inter2former.images._stored import StoredImage
 
 __all__ = ["open_image"]
@@ -86,6 +87,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         chosen = opened.tiff.series[series]
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
         axes = _distinct(chosen.axes.lower())
+        spacing = spacing_of_ome(opened.tiff.ome_metadata, series)
     except Exception as error:
         opened.close()
         if isinstance(error, ImageError):
@@ -93,7 +95,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         raise ImageError(f"{path} can't be read as TIFF: {error}. Is it complete?") from error
     if not any(isinstance(level, _TiffLevel) for level in levels):
         opened.close()
-    return StoredImage(tuple(levels), axes, path.name)
+    return StoredImage(tuple(levels), axes, path.name, spacing)
 
 
 def _distinct(axes: str) -> str:

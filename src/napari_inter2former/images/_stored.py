@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images._lazy import cut
+from napari_inter2former.images._spacing import Spacing
 
 __all__ = ["StoredImage"]
 
@@ -31,11 +32,14 @@ class StoredImage:
         perhaps alpha), ``z``, ``t``, or any other.
     name : str
         For messages.
+    spacing : mapping of str to (float, str)
+        Distance of pixels along an axis and its unit (``"micrometer"``), as far as they are known.
     """
 
     levels: tuple[Any, ...]
     axes: str
     name: str = "the image"
+    spacing: Spacing = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that axes and levels belong together."""

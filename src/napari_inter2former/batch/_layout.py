@@ -1,0 +1,30 @@
+"""Shape and axes of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_inter2former.images import Spacing
+
+__all__ = ["Layout"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What labels of an image look like in a file.
+
+    Attributes
+    ----------
+    axes : str
+        Of ``t``, ``z``, ``y`` and ``x`` those that there are; rows and columns come last.
+    shape : tuple of int
+        Length of each axis.
+    spacing : mapping
+        Distances of pixels in the world and their units, as far as the image tells them.
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    spacing: Spacing = field(default_factory=dict)
