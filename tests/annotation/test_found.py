@@ -82,3 +82,17 @@ def test_many_pixels_come_in_parts() -> None:
     assert write(labels, order) > 10
     assert (labels == 1).all()
     assert order.masks[0].bits.nbytes < labels.size / 7
+
+
+@given(boxes=st.tuples(boxes, boxes), seed=st.integers(0, 99))
+def test_a_mask_less_another(boxes: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    full = np.zeros((2, *SHAPE), np.bool_)
+    masks = []
+    for plane, (r0, c0, r1, c1) in zip(full, boxes, strict=True):
+        masks.append(rng.random((r1 - r0, c1 - c0)) < 0.5)
+        plane[r0:r1, c0:c1] = masks[-1]
+    rest = FoundMask.of(masks[0], boxes[0]).without(masks[1], boxes[1])
+    labels = np.zeros(SHAPE, np.int32)
+    write(labels, FoundObjects((rest,), 1))
+    np.testing.assert_array_equal(labels > 0, full[0] & ~full[1])

@@ -53,6 +53,20 @@ def test_a_small_window_is_one_piece(model):
     np.testing.assert_allclose(piece.logits, expected.logits.numpy(), atol=1e-4)
 
 
+def test_what_the_network_draws_between_two_clicks_changes_nothing(model):
+    """The widget's search lets the user's clicks go first wherever it is."""
+    pixels, other = np.random.default_rng(0).random((2, 150, 180, 3), dtype=np.float32)
+    clicks = [(70, 40), (20, 100), (120, 150), (75, 90)]
+    features = encode(model, pixels)
+    expected = decode_first_clicks(model, features, clicks)
+    drawn = decode_first_clicks(model, features, clicks[:2])
+    decode_first_clicks(model, encode(model, other), [(30, 30), (100, 60)])
+    drawn += decode_first_clicks(model, features, clicks[2:])
+    for piece, again in zip(expected, drawn, strict=True):
+        assert piece.box == again.box
+        np.testing.assert_array_equal(piece.logits, again.logits)
+
+
 def test_the_network_gives_the_same_labels_every_time(model):
     image = np.random.default_rng(0).integers(0, 255, (150, 170), dtype=np.uint8)
     first, second = (segment_everything(image, model) for _ in range(2))

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from napari.components import ViewerModel
 
 from napari_inter2former import everything
 from napari_inter2former._qt._contrast import Contrast
+from napari_inter2former._qt._writing import FoundWriter
+from napari_inter2former.annotation.found import FoundMask, FoundObjects
+from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.predictor import Mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.qt
 
@@ -187,6 +194,25 @@ def test_a_search_is_one_step_of_the_history(bench: Any, picture: Any, searches:
     becomes(found)
 
 
+def test_the_place_of_an_object_that_is_open_again_stays_free(
+    bench: Any, picture: Any, slow_search: SlowSearch
+) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(12, 22)
+    before = bench.labels.data.copy()
+    bench.widget.search["image"].click()
+    bench.qtbot.waitUntil(slow_search.started.is_set)
+    bench.viewer.cursor.position = (12, 22)
+    bench.it.reopen()
+    assert not bench.labels.data.any()
+    slow_search.gate.set()
+    bench.idle()
+    bench.qtbot.waitUntil(lambda: int(bench.labels.data.max()) == 3)
+    bench.it.discard()
+    assert (bench.labels.data[before > 0] == 1).all()
+
+
 def test_what_is_found_far_apart_in_a_large_image(bench: Any, monkeypatch: Any) -> None:
     """Labels of the whole plane would not fit into memory."""
     far = [
@@ -207,3 +233,26 @@ def test_what_is_found_far_apart_in_a_large_image(bench: Any, monkeypatch: Any) 
     assert (labels[10:310, 20:320] == 1).all()
     bench.it.undo()
     bench.qtbot.waitUntil(lambda: labels.largest() == 0)
+
+
+def test_objects_are_written_in_order_and_whole_at_the_end() -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(np.zeros((300, 400), np.int32))
+    plane = Plane((0, 1), (0, 0), (300, 400))
+    found = FoundObjects((FoundMask.of(np.ones((300, 400), np.bool_), (0, 0, 300, 400)),), 1)
+    calls: list[Callable[[], None]] = []
+    writer = FoundWriter(viewer, calls.append, pytest.fail)
+    writer.write(layer, plane, found)
+    assert set(np.unique(layer.data)) == {0, 1}
+    writer.write(layer, plane, found, forward=False)
+    writer.write(layer, plane, found)
+    assert len(calls) == 1
+    calls.pop()()
+    assert len(calls) == 1
+    writer.finish()
+    assert (layer.data == 1).all()
+    # The widget was opened again.
+    writer.write(layer, plane, found, forward=False)
+    while calls:
+        calls.pop()()
+    assert not layer.data.any()

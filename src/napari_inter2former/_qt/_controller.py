@@ -94,6 +94,7 @@ class Controller(Annotator):
         if self.link is None:
             return
         self._finish_object()
+        self.found.finish()
         self.scene.hide(False)
         self._connections.clear()
         link, self.link = self.link, None

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_inter2former._qt import _targets as targets
 from napari_inter2former.annotation import messages as say
-from napari_inter2former.annotation.found import FoundObjects
+from napari_inter2former.annotation.found import FoundMask, FoundObjects
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.annotation.session import Write
 
@@ -105,11 +105,19 @@ class Searcher:
                 f"at {ids.limit}. Choose 'New labels layer' and search again."
             )
         else:
-            found = FoundObjects(message.masks, ids.next)
+            found = FoundObjects(self._beside_reopened(message, layer), ids.next)
             ids.reserve(ids.next + count - 1)
             it.session.add_found(Write(targets.token_of(layer), plane, found))
             it.status.info(f"{count} objects were found and added to '{layer.name}'.")
             it.found.write(layer, plane, found)
+
+    def _beside_reopened(self, message: say.Found, layer: Labels) -> tuple[FoundMask, ...]:
+        """Leave the place of an object free that is out of the labels to be corrected."""
+        again = self._it.session.state.reopened
+        here = (targets.token_of(layer), self._plane)
+        if again is None or (again.target, again.state.plane) != here:
+            return message.masks
+        return tuple(mask.without(again.edit.where, again.edit.box) for mask in message.masks)
 
 
 def view_of(viewer: ViewerModel, plane: Plane, image: Image, layer: Layer) -> Box:

@@ -50,7 +50,18 @@ class FoundWriter:
         if len(self._orders) == 1:
             self._step()
 
+    def finish(self) -> None:
+        """Write all that is left now: nothing runs later any more."""
+        while self._orders:
+            self._go_on()
+
     def _step(self) -> None:
+        if self._orders:
+            self._go_on()
+        if self._orders:
+            self._later(self._step)
+
+    def _go_on(self) -> None:
         layer, plane, parts = self._orders[0]
         part = None
         try:
@@ -62,8 +73,6 @@ class FoundWriter:
             self._failed(f"'{layer.name}' can't be written to: {error}")
         if part is None:
             self._orders.popleft()
-        if self._orders:
-            self._later(self._step)
 
 
 def _put(layer: Labels, plane: Plane, rows: Any, columns: Any, values: Any) -> None:

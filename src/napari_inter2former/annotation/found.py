@@ -39,6 +39,18 @@ class FoundMask(NamedTuple):
         """Pack a mask, (h, w), that fills a box."""
         return cls(box, np.packbits(data, axis=1))
 
+    def without(self, data: Bools, box: Box) -> FoundMask:
+        """Return the mask less the pixels of another one, (h, w), that fills `box`."""
+        r0, c0 = max(self.box[0], box[0]), max(self.box[1], box[1])
+        r1, c1 = min(self.box[2], box[2]), min(self.box[3], box[3])
+        if r0 >= r1 or c0 >= c1:
+            return self
+        top, left, _, right = self.box
+        own = np.unpackbits(self.bits, axis=1, count=right - left).view(np.bool_)
+        other = data[r0 - box[0] : r1 - box[0], c0 - box[1] : c1 - box[1]]
+        own[r0 - top : r1 - top, c0 - left : c1 - left] &= ~other
+        return FoundMask.of(own, self.box)
+
     def strips(self) -> Iterator[tuple[Box, Bools]]:
         """Yield the mask in boxes of some rows each, and what of them belongs to it, (h, w)."""
         r0, c0, r1, c1 = self.box
