@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +14,9 @@ import pytest
 
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
+
+# For `canvas`, the hand and the watch that a benchmark has as well.
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -2,72 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-import threading
-import time
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPoint, Qt, QTimer
+from canvas import Hand, Watch
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 pytestmark = pytest.mark.qt
 
 LIMIT_MS = 50
-
-
-class Hand:
-    """A mouse and a keyboard on the canvas of a viewer."""
-
-    def __init__(self, viewer: Any, qtbot: Any) -> None:
-        self.viewer, self.qtbot = viewer, qtbot
-        window = viewer.window._qt_window
-        self.canvas = next(
-            widget
-            for widget in QApplication.allWidgets()
-            if type(widget).__name__ == "CanvasBackendDesktop" and widget.window() is window
-        )
-        self.canvas.setFocus()
-
-    def at(self, row: float, column: float) -> QPoint:
-        """Pixel of the canvas over a world position, from the camera alone."""
-        from napari_inter2former._qt._places import camera_of
-
-        camera = camera_of(self.viewer)
-        r = (row - camera.center[-2]) * camera.zoom + self.canvas.height() / 2
-        c = (column - camera.center[-1]) * camera.zoom + self.canvas.width() / 2
-        return QPoint(round(c), round(r))
-
-    def click(self, row: float, column: float, button: str = "left", shift: bool = False) -> None:
-        which = Qt.MouseButton.LeftButton if button == "left" else Qt.MouseButton.RightButton
-        keys = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
-        place = self.at(row, column)
-        QTest.mouseMove(self.canvas, place)
-        QTest.mousePress(self.canvas, which, keys, place)
-        self.qtbot.wait(10)
-        QTest.mouseRelease(self.canvas, which, keys, place)
-        self.qtbot.wait(10)
-
-    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
-        left, none = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier
-        QTest.mousePress(self.canvas, left, none, self.at(*start))
-        for i in range(1, 6):
-            where = [a + (b - a) * i / 5 for a, b in zip(start, stop, strict=True)]
-            QTest.mouseMove(self.canvas, self.at(*where))
-            self.qtbot.wait(10)
-        QTest.mouseRelease(self.canvas, left, none, self.at(*stop))
-        self.qtbot.wait(10)
-
-    def key(self, key: Any, *modifiers: Any) -> None:
-        held = Qt.KeyboardModifier.NoModifier
-        for modifier in modifiers:
-            held |= modifier
-        QTest.keyClick(self.canvas, key, held)
-        self.qtbot.wait(10)
 
 
 @pytest.fixture
@@ -85,7 +31,7 @@ def start(bench: Any, image: Any, **options: Any) -> Hand:
     bench.qtbot.wait(200)
     bench.viewer.reset_view()
     bench.qtbot.wait(100)
-    return Hand(bench.viewer, bench.qtbot)
+    return Hand(bench.viewer)
 
 
 def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
@@ -104,7 +50,7 @@ def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
     cyan = (shot[..., 2].astype(int) - shot[..., 0]) > 40
     assert cyan.any()
 
-    hand.click(24, 30, button="right")
+    hand.click(24, 30, right=True)
     bench.idle()
     hand.click(16, 30, shift=True)
     bench.idle()
@@ -202,60 +148,6 @@ def test_scaled_and_moved_image(window: Any, picture: Any) -> None:
     assert abs(bench.clicks[0].column - 30) < 0.5
 
 
-class Watch:
-    """Holds of the event loop: what lies between two ticks of a timer in it.
-
-    Other programs take the processor away from this one. On Linux the kernel counts for how long
-    the loop's thread could have run and did not get a processor; that is no hold of ours.
-    """
-
-    def __init__(self) -> None:
-        self.holds: list[tuple[float, str]] = []
-        self.longest = 0.0
-        self._main = threading.get_ident()
-        self._seen = Counter[str]()
-        self._over = threading.Event()
-        self._last, self._waited = time.perf_counter(), waited_seconds()
-        self._looker = threading.Thread(target=self._look, daemon=True)
-        self._looker.start()
-        self.timer = QTimer()
-        self.timer.setTimerType(Qt.TimerType.PreciseTimer)
-        self.timer.timeout.connect(self._tick)
-        self.timer.start(1)
-
-    def _tick(self) -> None:
-        now, waited = time.perf_counter(), waited_seconds()
-        held = 1000 * (now - self._last - (waited - self._waited))
-        self._last, self._waited = now, waited
-        self.longest = max(self.longest, held)
-        if held > LIMIT_MS:
-            self.holds.append((held, ", ".join(place for place, _ in self._seen.most_common(3))))
-        self._seen.clear()
-
-    def _look(self) -> None:
-        """Note where the loop's thread is whenever a tick is late."""
-        while not self._over.wait(0.005):
-            frame = sys._current_frames().get(self._main)
-            if frame is not None and time.perf_counter() - self._last > 0.015:
-                code = frame.f_code
-                self._seen[f"{code.co_qualname} ({Path(code.co_filename).name})"] += 1
-
-    def stop(self) -> float:
-        """End it; the longest hold in milliseconds."""
-        self.timer.stop()
-        self._over.set()
-        self._looker.join()
-        return self.longest
-
-
-def waited_seconds() -> float:
-    """For how long this thread has waited for a processor; 0 where that is not known."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
-
-
 def test_the_event_loop_is_never_held_while_encoding(
     window: Any, monkeypatch: pytest.MonkeyPatch, record_property: Any, capsys: Any
 ) -> None:
@@ -280,11 +172,12 @@ def test_the_event_loop_is_never_held_while_encoding(
     found = []
     for i in range(3):
         link.encode_seconds = None
-        watch = Watch()
+        watch = Watch(LIMIT_MS)
         # As when the view has moved to another part of the image.
         link.look_at(plane, (250, 250 + 500 * i))
         bench.qtbot.waitUntil(lambda: link.encode_seconds is not None, timeout=60_000)
-        found.append((watch.stop(), link.encode_seconds, watch.holds))
+        watch.stop()
+        found.append((max(watch.longest.values()), link.encode_seconds, watch.holds))
         bench.idle()
     record_property("longest_hold_ms", max(held for held, _, _ in found))
     with capsys.disabled():
