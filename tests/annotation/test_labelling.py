@@ -31,11 +31,12 @@ def test_writing_and_going_back_restores_everything(
     image = np.zeros((30, 40), np.int32)
     image[10:15, 20:27] = view
     edit = plan_edit(view, mask, BOX, 9, rule)
-    rows, columns, values = plan_write(image[10:15, 20:27], edit)
-    image[rows, columns] = values
+    part = image[10:15, 20:27]
+    due, values = plan_write(part, edit)
+    part[due] = values
     assert ((image == 9).sum()) == edit.area
-    rows, columns, values = plan_write(image[10:15, 20:27], edit, forward=False)
-    image[rows, columns] = values
+    due, values = plan_write(part, edit, forward=False)
+    part[due] = values
     np.testing.assert_array_equal(image[10:15, 20:27], view)
     assert image.sum() == view.sum()
 
@@ -45,9 +46,31 @@ def test_going_back_leaves_what_was_painted_since() -> None:
     edit = plan_edit(view, np.ones(SHAPE, bool), BOX, 1)
     view[:] = 1
     view[2, 3] = 8
-    rows, _, values = plan_write(view, edit, forward=False)
-    assert rows.size == view.size - 1
-    assert set(values.tolist()) == {0}
+    due, values = plan_write(view, edit, forward=False)
+    assert np.argwhere(~due).tolist() == [[2, 3]]
+    assert np.unique(values).tolist() == [0]
+
+
+@given(labels_arrays, masks, hnp.arrays(np.int32, SHAPE, elements=st.integers(0, 9)))
+def test_what_was_painted_since_stays(
+    view: np.ndarray, mask: np.ndarray, painted: np.ndarray
+) -> None:
+    edit = plan_edit(view, mask, BOX, 9, Rule.REPLACE_OTHERS)
+    for forward, due_now in ((True, painted == view), (False, painted == 9)):
+        now = painted.copy()
+        due, values = plan_write(now, edit, forward)
+        now[due] = values
+        expected = np.where(mask & due_now, 9 if forward else view, painted)
+        np.testing.assert_array_equal(now, expected)
+
+
+def test_an_edit_holds_little_besides_its_mask() -> None:
+    view, mask = np.zeros((500, 400), np.int32), np.ones((500, 400), bool)
+    edit = plan_edit(view, mask, (0, 0, 500, 400), 7)
+    assert edit.area == 200_000
+    assert edit.where.nbytes + edit.before.nbytes <= mask.nbytes + 8
+    # Nor does it hold the labels.
+    assert edit.before.base is None
 
 
 def test_replacing_takes_the_whole_mask() -> None:

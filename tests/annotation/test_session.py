@@ -55,8 +55,8 @@ class Desk:
         if step is not None and step.write is not None:
             edit = step.write.edit
             view = self.labels[step.write.plane.region(edit.box)]
-            rows, columns, values = plan_write(view, edit, step.write.forward)
-            self.labels[rows, columns] = values
+            due, values = plan_write(view, edit, step.write.forward)
+            view[due] = values
         return step
 
     def click(self, row: float, column: float, positive: bool = True) -> None:

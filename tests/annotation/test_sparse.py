@@ -26,6 +26,10 @@ def test_it_reads_and_writes_like_numpy(data):
         pixels = tuple(rng.integers(0, n, 50) for n in SHAPE)
         sparse[pixels] = value
         dense[pixels] = value
+    box = (data.draw(slices(3, (1, 2))), data.draw(slices(1300)), data.draw(slices(1100)))
+    values = rng.integers(0, 3, dense[box].shape)
+    sparse[box] = values
+    dense[box] = values
     r, c = (int(rng.integers(0, n - 60)) for n in SHAPE[1:])
     part = rng.integers(0, 5, (60, 50))
     sparse[1, r : r + 60, c : c + 50] = part
@@ -54,6 +58,17 @@ def test_only_what_is_written_takes_memory():
     assert max(levels[-1].shape) <= 1024
     assert levels[2][17_500:17_503, 20_000:20_005].all()
     assert levels[-1][...].shape == levels[-1].shape
+
+
+def test_writing_a_region_looks_at_no_pixel_one_by_one(monkeypatch):
+    def refuse(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(SparseLabels, "_write_pixels", refuse)
+    sparse = SparseLabels((2, 3000, 3000))
+    sparse[1, 100:2900, 200:2800] = 6
+    assert (sparse[1] == 6).sum() == 2800 * 2600
+    assert not sparse[0].any()
 
 
 def test_bad_use():

@@ -93,19 +93,37 @@ def test_clicks_accepts_and_undoes_on_a_large_multiscale_layer(large: Any) -> No
 
 def test_writes_touch_only_the_objects_box(large: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     written = []
-    real = SparseLabels._write
+    real = SparseLabels.__setitem__
 
-    def note(self: Any, pixels: Any, values: Any) -> None:
-        written.append([(int(p.min()), int(p.max())) for p in pixels])
-        real(self, pixels, values)
+    def note(self: Any, key: Any, values: Any) -> None:
+        written.append(key)
+        real(self, key, values)
 
-    monkeypatch.setattr(SparseLabels, "_write", note)
+    monkeypatch.setattr(SparseLabels, "__setitem__", note)
     large.keep(40_000, 12_345)
     large.it.undo()
     assert len(written) == 2
-    for (top, bottom), (left, right) in written:
-        assert 39_980 <= top <= bottom <= 40_020
-        assert 12_325 <= left <= right <= 12_365
+    for rows, columns in written:
+        assert 39_980 <= rows.start <= rows.stop <= 40_021
+        assert 12_325 <= columns.start <= columns.stop <= 12_366
+
+
+def test_large_objects_are_written_past_naparis_undo(
+    bench: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_inter2former._qt._targets.AT_ONCE", 99)
+    bench.viewer.add_image(picture)
+    labels = bench.viewer.add_labels(np.arange(4800, dtype=np.int32).reshape(60, 80))
+    before = labels.data.copy()
+    bench.open()
+    bench.it.choose_labels(labels)
+    bench.widget.rule_box.setCurrentIndex(1)
+    bench.widget.rule_box.activated.emit(1)
+    monkeypatch.setattr(labels, "data_setitem", None)
+    assert bench.keep(20, 30) == 4800
+    assert (labels.data == 4800).sum() == 113
+    bench.it.undo()
+    np.testing.assert_array_equal(labels.data, before)
 
 
 def test_other_multiscale_labels_are_still_refused(bench: Any, picture: Any) -> None:

@@ -31,6 +31,8 @@ __all__ = [
     "write_edit",
 ]
 
+AT_ONCE = 1 << 20
+"""More pixels than these are too many for napari's own undo, which keeps the place of each."""
 LARGE_BYTES = 1 << 28
 """A labels image above this size is kept sparse: napari would copy all of it for display."""
 
@@ -142,20 +144,23 @@ def read_box(
 
 
 def write_edit(layer: Labels, write: Write) -> None:
-    """Do or undo an edit, within its box, through napari's own editing where it has any.
+    """Do or undo an edit, within its box, through napari's own editing where that is possible.
 
-    napari's undo of the Labels layer then knows about it as well. Sparse layers have several
-    levels, which napari does not edit.
+    napari's undo of the Labels layer then knows about it as well. It does not edit the several
+    levels of sparse layers, and very large objects take it long.
     """
-    edit = write.edit
+    edit, data = write.edit, array_of(layer)
     assert isinstance(edit, LabelEdit)
     view = read_box(layer, write.plane, edit.box)
-    rows, columns, values = plan_write(view, edit, write.forward)
-    data = array_of(layer)
-    if isinstance(data, SparseLabels):
-        data[write.plane.indices(rows, columns)] = values
+    due, values = plan_write(view, edit, write.forward)
+    if isinstance(data, SparseLabels) or np.count_nonzero(due) > AT_ONCE:
+        if isinstance(data, np.ndarray):
+            view[due] = values  # in place
+        else:
+            view = np.require(view, requirements="W")
+            view[due] = values
+            data[write.plane.region(edit.box)] = view
         layer.refresh()
-        return
-    for value in np.unique(values):
-        same = values == value
-        layer.data_setitem(write.plane.indices(rows[same], columns[same]), int(value))
+    else:
+        rows, columns = np.nonzero(due)
+        layer.data_setitem(write.plane.indices(rows + edit.box[0], columns + edit.box[1]), values)

@@ -55,9 +55,7 @@ class Count:
         return True
 
 
-def _regions(
-    shape: Sequence[int], chunks: Sequence[int], most: int
-) -> Iterator[tuple[slice, ...]]:
+def _regions(shape: Sequence[int], chunks: Sequence[int], most: int) -> Iterator[tuple[slice, ...]]:
     """Cut an array into regions of whole chunks, of at most so many pixels where that is possible.
 
     The last axes are filled first, as they lie closest together.

@@ -20,7 +20,6 @@ __all__ = ["Ids", "LabelEdit", "OutOfIdsError", "Rule", "plan_edit", "plan_write
 Box = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer[Any]]
-Indices = npt.NDArray[np.intp]
 
 
 class OutOfIdsError(Inter2FormerError):
@@ -114,8 +113,8 @@ class LabelEdit:
         (r0, c0, r1, c1), in pixels of the plane, inside the image.
     where : array of bool, (h, w)
         The pixels that change.
-    before : array of int, (n,)
-        Their values before the change, in row-major order of `where`.
+    before : array of int, () or (n,)
+        Their value before the change, or, where they differed, their values in row-major order.
     value : int
         Their value after it.
     left_alone : int
@@ -131,7 +130,7 @@ class LabelEdit:
     @property
     def area(self) -> int:
         """Number of pixels that change."""
-        return int(self.before.size)
+        return int(np.count_nonzero(self.where))
 
 
 def plan_edit(
@@ -144,7 +143,7 @@ def plan_edit(
     view : array of int, (h, w)
         The labels inside `box`; not changed, and not kept.
     mask : array of bool, (h, w)
-        The object inside `box`.
+        The object inside `box`; the edit may keep it, so don't change it.
     box : tuple of int
         (r0, c0, r1, c1), in pixels of the plane.
     value : int
@@ -166,17 +165,25 @@ def plan_edit(
         raise ValueError(f"The labels {view.shape}, mask {mask.shape} and box {box} don't match.")
     if value <= 0:
         raise ValueError(f"The number of an object must be above 0, not {value}.")
-    taken = (view != 0) & (view != value)
-    if rule is Rule.REPLACE_OTHERS:
-        taken = np.zeros_like(taken)
-    where = mask & ~taken
-    return LabelEdit(box, where, view[where].copy(), value, int(np.count_nonzero(mask & taken)))
+    where, left_alone = mask, 0
+    if rule is Rule.KEEP_OTHERS:
+        taken = mask & (view != 0) & (view != value)
+        left_alone = int(np.count_nonzero(taken))
+        if left_alone:
+            where = mask & ~taken
+    return LabelEdit(box, where, _before(view, where), value, left_alone)
 
 
-def plan_write(
-    view: Labels, edit: LabelEdit, forward: bool = True
-) -> tuple[Indices, Indices, Labels]:
-    """Turn an edit into sparse indices and values.
+def _before(view: Labels, where: Bools) -> Labels:
+    """Return what `where` holds now: one value if it is the same everywhere, as it mostly is."""
+    first = view[np.unravel_index(where.argmax(), where.shape)] if where.size else 0
+    if np.all((view == first) | ~where):
+        return np.array(first, dtype=view.dtype)
+    return view[where]
+
+
+def plan_write(view: Labels, edit: LabelEdit, forward: bool = True) -> tuple[Bools, Labels]:
+    """Find out what of an edit is to be written: ``view[due] = values`` does it.
 
     Pixels that something else has changed since are left as they are: going forward needs the
     value from before the edit, going back needs the edit's own value.
@@ -192,17 +199,19 @@ def plan_write(
 
     Returns
     -------
-    rows, columns : array of int, (n,)
-        Pixels of the plane (not of the box).
-    values : array of int, (n,)
-        What to write there, of the type of `view`.
+    due : array of bool, (h, w)
+        The pixels that change.
+    values : array of int, () or (n,)
+        What to write there, of the type of `view`: one value, or one for each of them.
     """
-    rows, columns = np.nonzero(edit.where)
-    now = view[rows, columns]
-    if forward:
-        due = now == edit.before
-        values = np.full(int(np.count_nonzero(due)), edit.value, dtype=view.dtype)
+    several = edit.before.ndim > 0
+    if not forward:
+        due = edit.where & (view == edit.value)
+        values = edit.before[due[edit.where]] if several else edit.before
+        return due, values.astype(view.dtype, copy=False)
+    if several:
+        due = edit.where.copy()
+        due[edit.where] = view[edit.where] == edit.before
     else:
-        due = now == edit.value
-        values = edit.before[due].astype(view.dtype, copy=False)
-    return rows[due] + edit.box[0], columns[due] + edit.box[1], values
+        due = edit.where & (view == edit.before)
+    return due, np.array(edit.value, dtype=view.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -88,18 +89,9 @@ class SparseLabels:
         """
         ranges, scalars = _ranges(key, self.shape)
         out = np.zeros([len(r) for r in ranges], dtype=self.dtype)
-        for at, block in self._touched(ranges):
-            # Where the region and the block meet: in the region, and in the block.
-            there, here = [], []
-            for r, size, index in zip(ranges, self._sizes, at, strict=True):
-                first = max(0, -(-(index * size - r.start) // r.step))
-                last = min(len(r), -(-((index + 1) * size - r.start) // r.step))
-                there.append(slice(first, max(first, last)))
-                start = r.start + first * r.step - index * size
-                # A coarse step may leap over the block.
-                stop = start + (last - first - 1) * r.step + 1 if last > first else start
-                here.append(slice(start, stop, r.step))
-            out[tuple(there)] = block[tuple(here)]
+        for at in self._touched(ranges, stored=True):
+            there, here = self._meeting(ranges, at)
+            out[there] = self._blocks[at][here]
         picked = out[tuple(0 if scalar else slice(None) for scalar in scalars)]
         return self.dtype.type(picked) if all(scalars) else picked
 
@@ -107,60 +99,87 @@ class SparseLabels:
         """Write a region, or single pixels given by one index array for each axis."""
         if isinstance(key, tuple) and key and isinstance(key[0], np.ndarray):
             pixels = np.broadcast_arrays(*key)
-            self._write(tuple(p.ravel() for p in pixels), np.broadcast_to(value, pixels[0].shape))
+            values = np.broadcast_to(value, pixels[0].shape)
+            self._write_pixels([p.ravel() for p in pixels], values.ravel())
             return
         ranges, scalars = _ranges(key, self.shape)
         kept = [len(r) for r, scalar in zip(ranges, scalars, strict=True) if not scalar]
-        values = np.broadcast_to(value, kept)
-        grid = np.meshgrid(*(np.asarray(r) for r in ranges), indexing="ij")
-        self._write(tuple(g.ravel() for g in grid), values)
+        values = np.broadcast_to(value, kept).reshape([len(r) for r in ranges])
+        for at in self._touched(ranges):
+            there, here = self._meeting(ranges, at)
+            self._write(at, here, values[there])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Read all of it: memory for the whole image may be needed."""
         return np.asarray(self[...], dtype=dtype)
 
-    def _write(self, pixels: tuple[npt.NDArray[np.intp], ...], values: Any) -> None:
-        values = np.asarray(values).ravel()
+    def _write(self, at: Key, here: tuple[Any, ...], values: npt.NDArray[Any]) -> None:
+        """Write a part of one block, which is made if there is something to write."""
+        block = self._blocks.get(at)
+        if block is None:
+            if not values.any():
+                return
+            block = self._blocks[at] = np.zeros(self._sizes, dtype=self.dtype)
+        block[here] = values
+
+    def _write_pixels(
+        self, pixels: Sequence[npt.NDArray[np.intp]], values: npt.NDArray[Any]
+    ) -> None:
+        """Write single pixels, sorted by their blocks."""
+        if not values.size:
+            return
         places = []
         for p, n in zip(pixels, self.shape, strict=True):
-            if p.size and not (-n <= p.min() and p.max() < n):
+            if not (-n <= p.min() and p.max() < n):
                 raise IndexError(f"A pixel lies outside the labels of shape {self.shape}.")
             places.append(np.where(p < 0, p + n, p))
         keys = [place // size for place, size in zip(places, self._sizes, strict=True)]
-        for at in np.unique(np.stack(keys, axis=1), axis=0) if values.size else ():
-            here = np.logical_and.reduce([k == a for k, a in zip(keys, at, strict=True)])
-            index = tuple(int(a) for a in at)
-            block = self._blocks.get(index)
-            if block is None:
-                if not values[here].any():
-                    continue
-                block = self._blocks[index] = np.zeros(self._sizes, dtype=self.dtype)
-            inside = tuple(
-                place[here] - a * size
+        grid = tuple(-(-n // size) for n, size in zip(self.shape, self._sizes, strict=True))
+        blocks = np.ravel_multi_index(keys, grid)
+        order = np.argsort(blocks, kind="stable")
+        for part in np.split(order, np.flatnonzero(np.diff(blocks[order])) + 1):
+            at = tuple(int(k[part[0]]) for k in keys)
+            here = tuple(
+                place[part] - a * size
                 for place, a, size in zip(places, at, self._sizes, strict=True)
             )
-            block[inside] = values[here]
+            self._write(at, here, values[part])
 
     @property
     def _sizes(self) -> tuple[int, ...]:
         return (1,) * (self.ndim - 2) + (BLOCK, BLOCK)
 
-    def _touched(self, ranges: Sequence[range]) -> Iterator[tuple[Key, Labels]]:
-        """Blocks that a region may meet."""
+    def _meeting(
+        self, ranges: Sequence[range], at: Key
+    ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+        """Where a region and a block meet: in the region, and in the block."""
+        there, here = [], []
+        for r, size, index in zip(ranges, self._sizes, at, strict=True):
+            first = max(0, -(-(index * size - r.start) // r.step))
+            last = min(len(r), -(-((index + 1) * size - r.start) // r.step))
+            there.append(slice(first, max(first, last)))
+            start = r.start + first * r.step - index * size
+            # A coarse step may leap over the block.
+            stop = start + (last - first - 1) * r.step + 1 if last > first else start
+            here.append(slice(start, stop, r.step))
+        return tuple(there), tuple(here)
+
+    def _touched(self, ranges: Sequence[range], stored: bool = False) -> Iterator[Key]:
+        """Blocks that a region may meet; only those that are `stored`, or all."""
         if any(len(r) == 0 for r in ranges):
             return
         spans = [
             range(r.start // size, r[-1] // size + 1)
             for r, size in zip(ranges, self._sizes, strict=True)
         ]
-        if np.prod([len(span) for span in spans], dtype=np.float64) > len(self._blocks):
-            for at, block in list(self._blocks.items()):
+        if stored and math.prod(map(len, spans)) > len(self._blocks):
+            for at in list(self._blocks):
                 if all(a in span for a, span in zip(at, spans, strict=True)):
-                    yield at, block
+                    yield at
             return
         for at in itertools.product(*spans):
-            if at in self._blocks:
-                yield at, self._blocks[at]
+            if not stored or at in self._blocks:
+                yield at
 
 
 class SparseLevel:
