@@ -278,6 +278,43 @@ def test_another_model_keeps_labels_and_clicks(bench: Any, picture: Any) -> None
     np.testing.assert_array_equal(shown(bench), disc((60, 80), 45, 60, 3))
 
 
+def test_the_dock_reads_the_table_of_keys(
+    bench: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from qtpy.QtCore import QEvent, Qt
+    from qtpy.QtGui import QKeyEvent
+
+    from napari_inter2former._qt import _dock
+    from napari_inter2former._qt._keys import Key
+
+    keys = (
+        Key("accept", "Enter", "Enter"),
+        Key("undo", "Control-Shift-K", "K"),
+        Key("hide", "J", "hold J", hold=True),
+    )
+    monkeypatch.setattr(_dock, "KEYS", keys)
+    bench.viewer.add_image(picture)
+    bench.open()
+    none, control = Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ControlModifier
+    shift = Qt.KeyboardModifier.ShiftModifier
+
+    def press(key: Any, held: Any) -> None:
+        bench.widget.keyPressEvent(QKeyEvent(QEvent.Type.KeyPress, key, held))
+
+    bench.click(20, 30)
+    press(Qt.Key.Key_Return, none)
+    assert bench.labels.data.any()
+    press(Qt.Key.Key_J, none)
+    assert not bench.labels.visible
+    # It may be let go while others are held.
+    bench.widget.keyReleaseEvent(QKeyEvent(QEvent.Type.KeyRelease, Qt.Key.Key_J, shift))
+    assert bench.labels.visible
+    press(Qt.Key.Key_K, control)
+    assert bench.labels.data.any()
+    press(Qt.Key.Key_K, control | shift)
+    assert not bench.labels.data.any()
+
+
 def test_hide_while_held(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     bench.open()

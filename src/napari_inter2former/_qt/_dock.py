@@ -13,6 +13,7 @@ from qtpy.QtGui import QKeyEvent
 from napari_inter2former._qt._bridge import Bridge
 from napari_inter2former._qt._controller import Controller
 from napari_inter2former._qt._form import Form
+from napari_inter2former._qt._keys import KEYS, Key
 from napari_inter2former.annotation.worker import PredictorLike, Worker
 
 __all__ = ["Inter2FormerWidget"]
@@ -112,24 +113,21 @@ class Inter2FormerWidget(Form):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Do what the keys do, when the dock has the focus."""
-        action = _action_of(event)
-        if action is None:
+        key = next((key for key in KEYS if _qt_key(key) == _pressed(event)), None)
+        if key is None:
             super().keyPressEvent(event)
         elif not event.isAutoRepeat():
-            self._act(action, True)
+            getattr(self.controller, key.action)(*([True] if key.hold else []))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a held key."""
-        if event.key() == Qt.Key.Key_H and not event.isAutoRepeat():
-            self.controller.hide(False)
-        else:
+        # Whatever else is held by now: what the key began has to end with it.
+        held = [key for key in KEYS if key.hold and _qt_key(key)[0] == event.key()]
+        if not held:
             super().keyReleaseEvent(event)
-
-    def _act(self, action: str, down: bool) -> None:
-        if action == "hide":
-            self.controller.hide(down)
-        else:
-            getattr(self.controller, action)()
+        elif not event.isAutoRepeat():
+            for key in held:
+                getattr(self.controller, key.action)(False)
 
 
 def _stop(controller: Controller, bridge: Bridge) -> None:
@@ -140,20 +138,16 @@ def _stop(controller: Controller, bridge: Bridge) -> None:
     controller.close()
 
 
-def _action_of(event: QKeyEvent) -> str | None:
-    """Which action the key of an event stands for."""
-    modifiers = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
-    control = Qt.KeyboardModifier.ControlModifier
-    table = {
-        (Qt.Key.Key_Return, Qt.KeyboardModifier.NoModifier): "accept",
-        (Qt.Key.Key_Enter, Qt.KeyboardModifier.NoModifier): "accept",
-        (Qt.Key.Key_Escape, Qt.KeyboardModifier.NoModifier): "discard",
-        (Qt.Key.Key_Z, control): "undo",
-        (Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier): "redo",
-        (Qt.Key.Key_G, Qt.KeyboardModifier.NoModifier): "reopen",
-        (Qt.Key.Key_H, Qt.KeyboardModifier.NoModifier): "hide",
-    }
-    for (key, wanted), action in table.items():
-        if event.key() == key and modifiers == wanted:
-            return action
-    return None
+def _qt_key(key: Key) -> tuple[Qt.Key, Qt.KeyboardModifier]:
+    """Return a key as Qt has it; napari calls all of them by Qt's names."""
+    *held, name = key.napari.split("-")
+    modifiers = Qt.KeyboardModifier.NoModifier
+    for modifier in held:
+        modifiers |= getattr(Qt.KeyboardModifier, f"{modifier}Modifier")
+    return getattr(Qt.Key, f"Key_{name}"), modifiers
+
+
+def _pressed(event: QKeyEvent) -> tuple[int, Qt.KeyboardModifier]:
+    """Return the key of an event; Enter is the same wherever it is on the keyboard."""
+    key = Qt.Key.Key_Enter if event.key() == Qt.Key.Key_Return else event.key()
+    return key, event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier

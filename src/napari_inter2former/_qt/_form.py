@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -146,14 +147,15 @@ class Form(QWidget):
         self.buttons = {name: _button(*texts) for name, texts in BUTTONS.items()}
         grid = QGridLayout()
         grid.setSpacing(6)
-        shown = {key.action: key.shown for key in KEYS}
+        keys = {key.action: key for key in KEYS}
         for i, (name, button) in enumerate(self.buttons.items()):
-            button.setText(f"{BUTTONS[name][0]}   [{shown[name]}]")
-            if name == "hide":
-                button.pressed.connect(lambda: self.controller.hide(True))
-                button.released.connect(lambda: self.controller.hide(False))
+            button.setText(f"{BUTTONS[name][0]}   [{keys[name].shown}]")
+            action = getattr(self.controller, name)
+            if keys[name].hold:
+                button.pressed.connect(partial(action, True))
+                button.released.connect(partial(action, False))
             else:
-                button.clicked.connect(getattr(self.controller, name))
+                button.clicked.connect(action)
             grid.addWidget(button, i // 2, i % 2)
         self.search = {
             "view": _button(*SEARCHES["view"]),

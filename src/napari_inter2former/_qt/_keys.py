@@ -20,7 +20,7 @@ class Key:
     action : str
         The controller's method.
     napari : str
-        The key in napari's notation.
+        The key in napari's notation: Qt's names, after those of held keys.
     shown : str
         The key as a button shows it.
     hold : bool
