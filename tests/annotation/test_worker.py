@@ -45,12 +45,9 @@ class Predictor:
     def is_ready(self, row: float, column: float) -> bool:
         return self.encoded
 
-    def prefetch(self, row: float, column: float, progress: Any = None) -> None:
-        for i in range(5):
-            progress(i / 5)
-            self.started.set()
-            assert self.gate.wait(10)
-        progress(1.0)
+    def prefetch(self, row: float, column: float) -> None:
+        self.started.set()
+        assert self.gate.wait(10)
         self.calls.append(("prefetch", row, column))
 
     def predict(self, prompts: Any) -> Mask:
@@ -139,24 +136,13 @@ def test_newer_requests_replace_waiting_ones(office: Office) -> None:
     assert [m.request for m in office.of(say.Predicted)] == [1, 4]
 
 
-def test_encoding_ahead_gives_way_and_is_taken_up_again(office: Office) -> None:
+def test_another_image_ends_the_work_on_the_former(office: Office) -> None:
     office.ready()
     office.predictor.gate.clear()
     office.worker.prefetch(1, 5, 5)
     assert office.predictor.started.wait(10)
+    assert office.of(say.Encoding) == [say.Encoding(1)]
     office.worker.predict(1, 1, (Click(0, 0),))
-    office.predictor.gate.set()
-    office.rest()
-    assert office.predictor.kinds()[1:] == ["prefetch", "predict", "prefetch"]
-    assert office.predictor.calls[1] == ("prefetch", 0, 0)
-    assert office.predictor.calls[-1] == ("prefetch", 5, 5)
-
-
-def test_another_image_ends_the_work_on_the_former(office: Office) -> None:
-    office.ready()
-    office.predictor.gate.clear()
-    office.worker.predict(1, 1, (Click(0, 0),))
-    assert office.predictor.started.wait(10)
     office.worker.set_image(2, "other")
     office.predictor.gate.set()
     office.rest()
@@ -265,16 +251,17 @@ def test_what_cant_be_counted_is_named(office: Office) -> None:
     assert office.of(say.Failed) == [say.Failed("scan", "OSError: chunk 3.1 is damaged", 4)]
 
 
-def test_closing_ends_encoding_and_sends_nothing_more(office: Office) -> None:
+def test_closing_drops_what_waits_and_sends_nothing_more(office: Office) -> None:
     office.ready()
     office.predictor.gate.clear()
     office.worker.prefetch(1, 0, 0)
     assert office.predictor.started.wait(10)
+    office.worker.predict(8, 1, (Click(0, 0),))
     count = len(office.messages)
     threading.Timer(0.05, office.predictor.gate.set).start()
     assert office.worker.close(60)
     assert len(office.messages) == count
-    assert ("prefetch", 0, 0) not in office.predictor.calls
+    assert "predict" not in office.predictor.kinds()
     office.worker.predict(9, 1, (Click(0, 0),))  # ignored
     assert not office.worker.busy
 

@@ -68,19 +68,13 @@ class FakePredictor:
     def is_ready(self, row: float, column: float) -> bool:
         return len(self.images) in self.ready
 
-    def prefetch(
-        self, row: float, column: float, progress: Callable[[float], None] | None = None
-    ) -> None:
-        if progress is not None:
-            progress(0.0)
+    def prefetch(self, row: float, column: float) -> None:
         self.gate.wait(10)
         end = time.perf_counter() + self.encode_time
         while time.perf_counter() < end:
             time.sleep(0.005)
         self.ready.add(len(self.images))
         self.calls.append(("prefetch", (row, column)))
-        if progress is not None:
-            progress(1.0)
 
     def predict(self, prompts: Sequence[Click]) -> FakeMask:
         time.sleep(self.predict_time)

@@ -243,6 +243,24 @@ def test_clicks_during_encoding_are_answered_afterwards(bench: Any, picture: Any
     assert sum(name == "predict" for name, _ in bench.predictors[0].calls) == 1
 
 
+def test_the_time_left_is_that_of_the_last_encoding(bench: Any, picture: Any) -> None:
+    bench.prepare = lambda predictor: predictor.gate.clear()
+    bench.viewer.add_image(picture)
+    bench.open(wait=False)
+    bench.qtbot.waitUntil(lambda: bool(bench.predictors) and bench.it.link.encoding, timeout=9000)
+    # Nobody knows how long the first one takes.
+    assert bench.widget.progress.format() == "Preparing the image"
+    assert bench.widget.progress.maximum() == 0
+    bench.it.link.encode_seconds = 3600.0
+    bench.it.refresh()
+    assert bench.widget.progress.format().endswith(" s left")
+    assert bench.widget.progress.maximum() == 100
+    bench.predictors[0].gate.set()
+    bench.idle()
+    assert bench.widget.progress.isHidden()
+    assert 0 < bench.it.link.encode_seconds < 3600
+
+
 def test_stale_masks_are_dropped(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     bench.open()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
+from math import ceil
 from typing import Any
 
 from qtpy.QtCore import Qt, QTimer
@@ -257,7 +258,7 @@ class Form(QWidget):
         if expected and passed < expected:
             self.progress.setRange(0, 100)
             self.progress.setValue(int(100 * passed / expected))
-            self.progress.setFormat(f"Preparing the image, {expected - passed:.0f} s left")
+            self.progress.setFormat(f"Preparing the image, {ceil(expected - passed)} s left")
         else:
             self.progress.setRange(0, 0)
             self.progress.setFormat("Preparing the image")

@@ -114,7 +114,7 @@ class WorkerLink:
         elif isinstance(message, say.ModelReady):
             self.model_ready = message.name == self.model
             return self.model_ready
-        elif isinstance(message, say.Progress):
+        elif isinstance(message, say.Encoding):
             self.encoding = message.image == self._number
             return self.encoding
         elif isinstance(message, (say.Searching, say.Found)):

@@ -12,13 +12,13 @@ from napari_inter2former.annotation.found import FoundMask
 
 __all__ = [
     "Encoded",
+    "Encoding",
     "Failed",
     "Found",
     "Message",
     "ModelReady",
     "ModelsFound",
     "Predicted",
-    "Progress",
     "Scanned",
     "Searching",
 ]
@@ -39,12 +39,10 @@ class ModelReady:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """An encoding is under way; `fraction` is 0 to 1, None where it isn't known."""
+class Encoding:
+    """The encoding of a place of the image has begun; `Encoded` or `Failed` follows."""
 
     image: int
-    fraction: float | None
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,5 +102,5 @@ class Failed:
 
 
 Message = (
-    ModelsFound | ModelReady | Progress | Encoded | Predicted | Scanned | Searching | Found | Failed
+    ModelsFound | ModelReady | Encoding | Encoded | Predicted | Scanned | Searching | Found | Failed
 )

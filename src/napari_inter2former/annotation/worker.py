@@ -36,7 +36,7 @@ class PredictorLike(Protocol):
     ) -> Any:
         """Choose the image; nothing is encoded yet."""
 
-    def prefetch(self, row: float, column: float, progress: Any = None) -> Any:
+    def prefetch(self, row: float, column: float) -> Any:
         """Encode what a click at this place needs."""
 
     def predict(self, prompts: Sequence[Click]) -> Any:
@@ -47,7 +47,7 @@ class PredictorLike(Protocol):
 
 
 class _CancelledError(Exception):
-    """Raised inside a progress report to leave work that nobody wants any more."""
+    """Raised inside a job to leave it."""
 
 
 class _ModelChangedError(Inter2FormerError):
@@ -322,7 +322,7 @@ class Worker:
     def _prefetch(self, number: int, row: float, column: float) -> None:
         predictor = self._ready(number)
         if predictor is not None:
-            self._encode(predictor, number, row, column, give_way=True)
+            self._encode(predictor, number, row, column)
 
     def _predict(self, request: int, image: int, clicks: tuple[Click, ...]) -> None:
         predictor = self._ready(image)
@@ -330,37 +330,19 @@ class Worker:
             self._tell(say.Failed("predict", "The model or the image isn't ready.", request))
             return
         # Encoding first, by itself, so that it is seen as such.
-        self._encode(predictor, image, clicks[0].row, clicks[0].column, give_way=False)
+        self._encode(predictor, image, clicks[0].row, clicks[0].column)
         start = time.perf_counter()
         mask = predictor.predict(list(clicks))
         seconds = time.perf_counter() - start
         self._tell(say.Predicted(request, mask, mask_picture(mask.data), seconds))
 
-    def _encode(
-        self, predictor: PredictorLike, number: int, row: float, column: float, give_way: bool
-    ) -> None:
+    def _encode(self, predictor: PredictorLike, number: int, row: float, column: float) -> None:
         if predictor.is_ready(row, column):
             self._tell(say.Encoded(number, 0.0))
             return
+        self._tell(say.Encoding(number))
         start = time.perf_counter()
-        job = self._running[-1]
-
-        def progress(fraction: float) -> None:
-            if fraction >= 1:
-                return
-            with self._wake:
-                urgent = [other.rank for other in self._jobs]
-                stop = self._stop
-            if stop or _Rank.SETUP in urgent:
-                raise _CancelledError
-            if give_way and _Rank.PREDICT in urgent:
-                job.again = True
-                raise _CancelledError
-            passed = time.perf_counter() - start
-            left = passed * (1 - fraction) / fraction if fraction > 0 else None
-            self._tell(say.Progress(number, fraction, left))
-
-        predictor.prefetch(row, column, progress=progress)
+        predictor.prefetch(row, column)
         self._tell(say.Encoded(number, time.perf_counter() - start))
 
     def _everything(

@@ -21,7 +21,7 @@ from napari_inter2former.predictor._inputs import (
 from napari_inter2former.prompts import Click, Prompt, as_prompts, flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     import numpy.typing as npt
 
@@ -220,21 +220,15 @@ class Predictor:
             assert state is not None  # as_prompts refuses an empty list
             return state.mask
 
-    def prefetch(
-        self,
-        row: float,
-        column: float,
-        progress: Callable[[float], None] | None = None,
-        zoom: float | None = None,
-    ) -> None:
+    def prefetch(self, row: float, column: float, zoom: float | None = None) -> None:
         """Encode the window that a first click would use, so that the click is quick.
+
+        `encode_seconds` tells how long the last encoding took.
 
         Parameters
         ----------
         row, column : float
             Where the click may come, image pixels.
-        progress : callable, optional
-            Called with 0.0 before and 1.0 after; `encode_seconds` tells how long the last took.
         zoom : float, optional
             As for `predict`.
 
@@ -248,12 +242,8 @@ class Predictor:
         with self._lock:
             follower = self._image()
             clicks = flatten(clicks_inside((Click(row, column),), follower.source.shape))
-            if progress is not None:
-                progress(0.0)
             rect = clicks_rect(clicks)
             follower.features(follower.first_window(rect, None, zoom_exponent(zoom)))
-            if progress is not None:
-                progress(1.0)
 
     def is_ready(self, row: float, column: float, zoom: float | None = None) -> bool:
         """Whether a first click there would find its window encoded. Never waits."""
