@@ -220,7 +220,7 @@ class Controller(Annotator):
 
     def _not_counted(self, layer: Labels | None, reason: str) -> None:
         """Give up a labels layer whose free numbers can't be found out."""
-        if layer is None or self.scene.labels is not layer:
+        if self.scene.labels is not layer or layer is None:
             return
         self._use_labels(None)
         self.status.error(
