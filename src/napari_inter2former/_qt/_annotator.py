@@ -147,9 +147,14 @@ class Annotator:
 
     def look(self) -> None:
         """Hand the visible plane to the worker, and encode what is visible."""
-        plane = self.session.state.plane or self.scene.plane()
+        state = self.session.state
+        plane = state.plane or self.scene.plane()
         if self.link is not None and plane is not None:
-            self.link.look_at(plane, self.scene.centre(plane))
+            if self.session.pending and self.link.renewed:
+                # The mask was asked for of an image that the worker forgets now.
+                self.link.predict(self.session.request, plane, state.clicks)
+            else:
+                self.link.look_at(plane, self.scene.centre(plane))
         self.refresh()
 
     # ---- steps -----------------------------------------------------------------------------------

@@ -92,6 +92,11 @@ class WorkerLink:
         self._search += 1
         self._worker.stop_everything()
 
+    @property
+    def renewed(self) -> bool:
+        """Whether the image is handed over again at the next occasion."""
+        return self._plane is None
+
     def renew(self) -> None:
         """Hand the image over again at the next occasion: what the model sees has changed."""
         self._plane = None
