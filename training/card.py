@@ -204,7 +204,8 @@ def card_text(weights: Path, content: CardContent, pictures: Mapping[str, Any]) 
 def _mean_of(hours: list[float]) -> list[str]:
     if not hours:
         return []
-    parts = " and ".join(f"{each}" for each in hours)
+    *first, last = (f"{each}" for each in hours)
+    parts = f"{', '.join(first)} and {last}"
     return [f"- The weights are the mean of those after {parts} hours."]
 
 
@@ -214,8 +215,8 @@ def _figures(figures: Mapping[str, Any], mean: Mapping[str, Any]) -> list[str]:
         "## Figures",
         "",
         "IoU after 1, 3, 5 and 10 clicks, clicks needed for IoU 0.85 and 0.90 (20 where it is not",
-        "reached), and the most by which a further click lowers the mean IoU (drop), on images",
-        "never trained on. The zoom is found by the predictor.",
+        "reached), and the most by which a further click lowers the mean IoU (drop), on images, or",
+        "parts of images, never trained on. The zoom is found by the predictor.",
         "",
         "| dataset | objects | 1 | 3 | 5 | 10 | NoC85 | NoC90 | drop |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
