@@ -84,8 +84,13 @@ def test_segment_with_a_bad_image(tmp_path, clicks, capsys):
     assert "image.tif" in fails(capsys, "segment", bad, clicks, "--out", tmp_path / "x.tif")
     bad.write_bytes(b"II*\0 not a TIFF")
     assert "image.tif" in fails(capsys, "segment", bad, clicks, "--out", tmp_path / "x.tif")
-    tifffile.imwrite(bad, np.zeros((5, 60, 60), np.uint8), metadata={"axes": "ZYX"})
-    assert "image.tif" in fails(capsys, "segment", bad, clicks, "--out", tmp_path / "x.tif")
+
+
+def test_clicks_in_a_stack_must_tell_their_plane(tmp_path, clicks, capsys):
+    stack = tmp_path / "image.tif"
+    tifffile.imwrite(stack, np.zeros((5, 60, 60), np.uint8), metadata={"axes": "ZYX"})
+    line = fails(capsys, "segment", stack, clicks, "--out", tmp_path / "x.tif")
+    assert "the column 'z' is missing: the image has 5 planes" in line
 
 
 def test_segment_with_unknown_weights(tmp_path, tissue_image, clicks, weights, capsys):
