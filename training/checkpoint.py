@@ -33,7 +33,7 @@ class Checkpoint:
     model, average, auxiliary : dict of Tensor
         Weights, their exponential moving average, and the auxiliary head's weights.
     optimizer : dict
-        AdamW's state: per parameter name, its two moments and its step.
+        The optimizers' state: per parameter name, its moments and its step.
     progress : dict
         JSON values: step, seconds, masks, configuration.
     """
@@ -141,24 +141,3 @@ def restore(path: Path, module: torch.nn.Module, state: Mapping[str, Tensor]) ->
             f"{path}: its tensors do not fit the configuration ({reason}). It was written by "
             "another version; begin a new run, with --start if there are weights of it."
         ) from error
-
-
-def optimizer_state(
-    optimizer: torch.optim.Optimizer, names: Mapping[Any, str]
-) -> dict[str, dict[str, Tensor]]:
-    """Return an optimizer's state by parameter name."""
-    return {
-        names[parameter]: {k: torch.as_tensor(v) for k, v in state.items()}
-        for parameter, state in optimizer.state.items()
-    }
-
-
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer,
-    parameters: Mapping[str, Tensor],
-    state: dict[str, dict[str, Tensor]],
-) -> None:
-    """Put a saved state back into an optimizer."""
-    for name, values in state.items():
-        if name in parameters:
-            optimizer.state[parameters[name]] = dict(values)

@@ -136,7 +136,7 @@ def finetune(
         print(f"left out: {line}", file=sys.stderr)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    options = TrainingOptions(learning_rate=learning_rate, warm_up=20, average=0.99)
+    options = TrainingOptions("adamw", learning_rate, warm_up=20, average=0.99)
     trainer = Trainer(load_model(weights).to(device), options)
     drawing, shapes = rng.spawn(2)
     source = prefetch(batches([dataset], sampling, drawing, shapes))

@@ -21,6 +21,7 @@ from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.training.auxiliary import DenseHead, dense_loss, dense_targets
 from napari_inter2former.training.clicks import add_clicks, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
+from napari_inter2former.training.optimizer import optimizers
 from napari_inter2former.training.parallel import add_up, average_gradients
 from napari_inter2former.training.sampling import Batch
 
@@ -33,8 +34,10 @@ class TrainingOptions:
 
     Parameters
     ----------
+    optimizer : str
+        ``"muon"`` (with AdamW for what is no matrix) or ``"adamw"``.
     learning_rate : float
-        Peak learning rate of AdamW.
+        Peak learning rate.
     weight_decay : float
         For matrices and kernels; none for biases and norms.
     warm_up : int
@@ -62,6 +65,7 @@ class TrainingOptions:
         the whole.
     """
 
+    optimizer: str = "muon"
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
     warm_up: int = 100
@@ -87,7 +91,7 @@ class StepResult(NamedTuple):
 
 
 class Trainer:
-    """A network, its optimizer and its averaged weights.
+    """A network, its optimizers and its averaged weights.
 
     Parameters
     ----------
@@ -107,16 +111,12 @@ class Trainer:
         self.named_parameters |= {
             f"auxiliary.{name}": p for name, p in self.auxiliary.named_parameters()
         }
-        matrices = [p for p in self.named_parameters.values() if p.ndim > 1]
-        vectors = [p for p in self.named_parameters.values() if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": options.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=options.learning_rate,
-            betas=(0.9, 0.98),
-            fused=True,
+        self.names = {parameter: name for name, parameter in self.named_parameters.items()}
+        self.optimizers = optimizers(
+            self.named_parameters.values(),
+            options.optimizer,
+            options.learning_rate,
+            options.weight_decay,
         )
         self.steps = 0
 
@@ -134,8 +134,9 @@ class Trainer:
         to the image features add up and go back through the encoder once.
         """
         device = next(self.model.parameters()).device
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(progress)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.rate(progress)
         # The same number in all processes, so that none waits for another.
         shared = np.random.default_rng(self.steps)
         clicks = min(int(shared.geometric(1 - self.options.further)), self.options.most_clicks)
@@ -188,8 +189,9 @@ class Trainer:
         )
         average_gradients(self.named_parameters.values())
         torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         for module in self.model.modules():
             if isinstance(module, HybridExperts):

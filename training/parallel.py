@@ -51,6 +51,13 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
         begin = end
 
 
+def own_share(count: int) -> slice:
+    """Return which of `count` equal pieces of work are this process's."""
+    if not dist.is_initialized():
+        return slice(count)
+    return slice(dist.get_rank(), count, dist.get_world_size())
+
+
 def add_up(values: Tensor) -> None:
     """Replace `values` by their sum over all processes, in place."""
     if dist.is_initialized():

@@ -26,15 +26,14 @@ from napari_inter2former.training.checkpoint import (
     CheckpointError,
     load_checkpoint,
     model_of,
-    optimizer_state,
     restore,
-    restore_optimizer,
     save_checkpoint,
 )
 from napari_inter2former.training.command import tells_errors
 from napari_inter2former.training.interruptions import RegularSaves, StopRequest, only_warns
 from napari_inter2former.training.log import add_row, resume_log
 from napari_inter2former.training.loop import Trainer, TrainingOptions, mean
+from napari_inter2former.training.optimizer import OPTIMIZERS, optimizer_state, restore_optimizers
 from napari_inter2former.training.parallel import agree, start_processes
 from napari_inter2former.training.plotting import plot_log
 from napari_inter2former.training.pool import read_pool
@@ -70,7 +69,8 @@ def parser() -> argparse.ArgumentParser:
         for field in dataclasses.fields(options):
             flag = "--" + field.name.replace("_", "-")
             default = getattr(options, field.name)
-            result.add_argument(flag, type=type(default), default=default)
+            choices = OPTIMIZERS if field.name == "optimizer" else None
+            result.add_argument(flag, type=type(default), default=default, choices=choices)
     return result
 
 
@@ -122,9 +122,7 @@ class Run:
         if saved is not None:
             restore(self.path, self.trainer.average, saved.average)
             restore(self.path, self.trainer.auxiliary, saved.auxiliary)
-            restore_optimizer(
-                self.trainer.optimizer, self.trainer.named_parameters, saved.optimizer
-            )
+            restore_optimizers(self.trainer.optimizers, self.trainer.names, saved.optimizer)
             self.trainer.steps = saved.progress["step"]
             self.seconds = saved.progress["seconds"]
             self.masks = saved.progress["masks"]
@@ -134,7 +132,6 @@ class Run:
         if self.rank:
             return
         model = self.trainer.model
-        names = {parameter: name for name, parameter in self.trainer.named_parameters.items()}
         progress = {
             "step": self.trainer.steps,
             "seconds": self.seconds,
@@ -147,7 +144,7 @@ class Run:
                 model.state_dict(),
                 self.trainer.average.state_dict(),
                 self.trainer.auxiliary.state_dict(),
-                optimizer_state(self.trainer.optimizer, names),
+                optimizer_state(self.trainer.optimizers, self.trainer.names),
                 progress,
             ),
         )
