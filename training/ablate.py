@@ -42,18 +42,20 @@ class Row:
     ----------
     title : str
         What is changed.
-    config, sampling : dict
-        Changes of the `ModelConfig` and of the `SamplingOptions`.
+    config, sampling, training : dict
+        Changes of the `ModelConfig`, of the `SamplingOptions` and of the `TrainingOptions`.
     """
 
     title: str
     config: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     def trained_as(self) -> tuple[object, ...]:
         """Return what of the row matters to training."""
         config = {k: v for k, v in self.config.items() if k not in ONLY_INFERENCE}
-        return (*sorted(config.items()), "|", *sorted(self.sampling.items()))
+        changes = (config, self.sampling, self.training)
+        return tuple(tuple(sorted(one.items())) for one in changes)
 
 
 ROWS = {
@@ -71,17 +73,22 @@ ROWS = {
     ),
     "canny": Row("convolutional stem, CannyNet's edges", {"edges": "canny"}),
     "no-skips": Row("no finer levels of the prompt embedding", {"prompt_skips": False}),
+    "adamw": Row("AdamW for all weights, no Muon", training={"optimizer": "adamw"}),
 }
 """Table 2's rows, then those of additions that are not in the paper."""
 
 
 def train_row(
-    config: ModelConfig, datasets: Sequence[Dataset], sampling: SamplingOptions, steps: int
+    config: ModelConfig,
+    datasets: Sequence[Dataset],
+    sampling: SamplingOptions,
+    training: TrainingOptions,
+    steps: int,
 ) -> Inter2Former:
     """Train from scratch and return the averaged weights; the same seed for every row."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    trainer = Trainer(build_model(config), TrainingOptions(warm_up=min(100, steps // 4 + 1)))
+    trainer = Trainer(build_model(config), training)
     crops, shapes = rng.spawn(2)
     source = prefetch(batches(datasets, sampling, crops, shapes))
     begun = time.monotonic()
@@ -114,7 +121,9 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             print(f"{name}: training", flush=True)
             datasets = datasets or read_pool(options.data, "train")[0]
             config = replace(base, **ROWS[owner].config)
-            model = train_row(config, datasets, replace(plain, **row.sampling), options.steps)
+            sampling = replace(plain, **row.sampling)
+            training = TrainingOptions(warm_up=min(100, options.steps // 4 + 1), **row.training)
+            model = train_row(config, datasets, sampling, training, options.steps)
             save_weights(path, model, {"training": budget})
         if not result.exists():
             print(f"{name}: evaluation", flush=True)

@@ -17,7 +17,8 @@ from napari_inter2former.weights import load_model
 def test_every_row_is_a_configuration_of_its_own() -> None:
     configs = [replace(PRESETS["tiny"], **row.config) for row in ablate.ROWS.values()]
     kinds = [
-        (config, *row.sampling) for config, row in zip(configs, ablate.ROWS.values(), strict=True)
+        (config, *row.sampling, *row.training)
+        for config, row in zip(configs, ablate.ROWS.values(), strict=True)
     ]
     assert len(set(kinds)) == len(ablate.ROWS)
     for config in configs:
