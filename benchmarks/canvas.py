@@ -121,10 +121,11 @@ class Watch:
         held = round(1000 * (now - self._last - (waited - self._waited)), 1)
         self._last, self._waited = now, waited
         self.longest[self.step] = max(self.longest.get(self.step, 0.0), held)
+        # The looker may still be counting into the old one.
+        seen, self._seen = collections.Counter(dict(self._seen)), collections.Counter()
         if held > self._limit:
-            where = [f"{count} x {place}" for place, count in self._seen.most_common(4)]
+            where = [f"{count} x {place}" for place, count in seen.most_common(4)]
             self.holds.append({"step": self.step, "ms": held, "where": where})
-        self._seen.clear()
 
     def _look(self) -> None:
         """Note where the loop's thread is whenever a tick is late."""
