@@ -14,7 +14,7 @@ from napari_inter2former.prompts import Click, Prompt
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from napari_inter2former.images import Normalization
+    from napari_inter2former.images import Channels, Normalization
     from napari_inter2former.predictor import Mask, Predictor
 
 __all__ = ["group_points", "paint", "segment", "segment_layers"]
@@ -31,29 +31,36 @@ def segment(
     channel_axis: int | None = None,
     rgb: bool | None = None,
     normalization: Normalization | None = None,
+    channels: Channels | Iterable[str] | None = None,
+    out: Any = None,
     progress: Callable[[int, Mask], None] | None = None,
 ) -> Labels:
     """Segment the objects of an image plane.
 
     Parameters
     ----------
-    image, channel_axis, rgb, normalization
+    image, channel_axis, rgb, normalization, channels
         One plane; see `napari_inter2former.images.as_image_source`.
     clicks_by_object : mapping of int to prompts
         The prompts of each object, in order. The keys, 1 or more, become the labels.
     model : str, path, Inter2Former or Predictor
         What draws. A predictor keeps the image afterwards.
+    out : array of int, (height, width), optional
+        Gets the labels instead of a new array: zarr or anything else that slices like NumPy's, for
+        images whose labels do not fit in memory. Only the boxes of masks are touched.
     progress : callable, optional
         Called with the label and the mask of each object as it is done.
 
     Returns
     -------
     array of int32, (height, width)
-        0 is background. Objects never overwrite each other: the pixel goes to the one that comes
-        first in `clicks_by_object`.
+        Or `out`. 0 is background. Objects never overwrite each other, nor what is in `out`: the
+        pixel goes to the one that comes first in `clicks_by_object`.
 
     Raises
     ------
+    Inter2FormerError
+        If `out` has another shape than the image.
     ImageError, PromptError, WeightsError
         If the image, the clicks or the weights can't be used. Messages about clicks name the
         object.
@@ -63,11 +70,15 @@ def segment(
     >>> labels = segment(image, {1: [Click(40, 52)], 2: [Click(90, 17)]})  # doctest: +SKIP
     """
     predictor = _as_predictor(model)
-    predictor.set_image(image, channel_axis=channel_axis, rgb=rgb, normalization=normalization)
+    predictor.set_image(image, channel_axis, rgb, normalization, channels)
     shape = predictor.image_shape
     assert shape is not None
     objects = {_label(key): list(value) for key, value in clicks_by_object.items()}
-    labels = np.zeros(shape, dtype=np.int32)
+    labels: Labels = np.zeros(shape, dtype=np.int32) if out is None else out
+    if tuple(labels.shape) != shape:
+        raise Inter2FormerError(
+            f"The labels to write to have the shape {tuple(labels.shape)}, and the image {shape}."
+        )
     for label, prompts in objects.items():
         try:
             mask = predictor.predict(prompts)
@@ -85,7 +96,7 @@ def paint(labels: npt.NDArray[Any], mask: Mask, label: int) -> int:
     Parameters
     ----------
     labels : array of int, (height, width)
-        Changed in place.
+        Anything that slices like NumPy's, in memory or not. Changed in place.
     mask : Mask
         Of the object.
     label : int
@@ -96,9 +107,13 @@ def paint(labels: npt.NDArray[Any], mask: Mask, label: int) -> int:
     int
         Pixels of the mask that were left to other objects.
     """
-    part = labels[mask.slices]
+    if mask.empty:
+        return 0
+    part = np.array(labels[mask.slices])
     free = mask.data & (part == 0)
-    part[free] = label
+    if free.any():
+        part[free] = label
+        labels[mask.slices] = part  # what is no NumPy array handed out a copy
     return mask.area - int(np.count_nonzero(free))
 
 

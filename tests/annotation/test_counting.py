@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.annotation import counting
 from napari_inter2former.annotation.counting import Count
-from napari_inter2former.annotation.sparse import SparseLabels
 
 
 class Chunked:

@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from napari_inter2former._files import OutputError
+from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.annotation.saving import save_labels, write_labels
-from napari_inter2former.annotation.sparse import SparseLabels
 
 
 @pytest.mark.parametrize("shape", [(30, 40), (1100, 700), (2, 3, 600, 513)])

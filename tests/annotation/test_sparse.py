@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_inter2former.annotation.sparse import SparseLabels
+from napari_inter2former._disk_blocks import DiskBlocks, labels_on_disk
+from napari_inter2former._files import OutputError
+from napari_inter2former._sparse import SparseLabels
 
 SHAPE = (3, 1300, 1100)
 
@@ -82,3 +84,50 @@ def test_bad_use():
     with pytest.raises(IndexError):
         sparse[np.array([20]), np.array([0])] = 1
     assert np.asarray(sparse).shape == (20, 30)
+
+
+def test_blocks_on_disk_hold_the_same(tmp_path):
+    """Far more blocks than are in memory, written and read again and again."""
+    rng = np.random.default_rng(0)
+    blocks = DiskBlocks(tmp_path / "new" / "blocks.raw", in_memory=2)
+    stored, dense = SparseLabels((2600, 2100), np.int32, blocks), np.zeros((2600, 2100), np.int32)
+    for value in range(1, 40):
+        r, c, h, w = (int(rng.integers(0, n)) for n in (2000, 1500, 600, 600))
+        stored[r : r + h, c : c + w] = value
+        dense[r : r + h, c : c + w] = value
+    assert len(blocks) > 10
+    np.testing.assert_array_equal(stored[...], dense)
+    np.testing.assert_array_equal(stored[5:2500:7, 3:2000:11], dense[5:2500:7, 3:2000:11])
+    blocks.close()
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_labels_on_disk_take_as_much_of_it_as_was_written(tmp_path):
+    path = tmp_path / "labels.raw"
+    with labels_on_disk(path, (100_000, 100_000)) as labels:
+        for at in range(0, 100_000, 1000):
+            labels[at : at + 10, at : at + 10] = at + 1
+        assert labels[99_005, 99_005] == 99_001
+        assert path.stat().st_size <= 4 * 100 * 512 * 512 * 4
+    assert not path.exists()
+
+
+def test_a_full_disk_is_said(tmp_path):
+    class Full:
+        def seek(self, *_):
+            raise OSError(28, "No space left on device")
+
+        def close(self):
+            pass
+
+    blocks = DiskBlocks(tmp_path / "labels.raw", in_memory=1)
+    labels = SparseLabels((2000, 2000), np.int32, blocks)
+    blocks._file.close()
+    blocks._file = Full()
+    labels[0, 0] = 1
+    with pytest.raises(OutputError, match=r"labels\.raw.*No space left"):
+        labels[1000, 1000] = 1
+    blocks.close()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="could not be written"):
+        DiskBlocks(tmp_path / "file" / "labels.raw")

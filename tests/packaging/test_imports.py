@@ -22,7 +22,16 @@ GUI = {"napari", "qtpy", "PyQt5", "PyQt6", "PySide2", "PySide6", "vispy", "super
 # The only place where napari or Qt may be imported.
 GUI_MODULES = ("_qt",)
 # What a layer may import of the package; the lower layers know nothing of the upper ones.
-BASE = {"_cache", "_depth", "_files", "_labels", "_processors", "errors"}
+BASE = {
+    "_cache",
+    "_depth",
+    "_disk_blocks",
+    "_files",
+    "_labels",
+    "_processors",
+    "_sparse",
+    "errors",
+}
 MAY_IMPORT = {
     "kernels": BASE,
     "model": BASE | {"kernels"},

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.errors import ImageError, Inter2FormerError, PromptError
 from napari_inter2former.predictor import Predictor
 from napari_inter2former.prompts import Click
@@ -48,6 +49,20 @@ def test_earlier_objects_win(fake, image):
     before = labels.copy()
     assert paint(labels, mask, 9) == mask.area
     np.testing.assert_array_equal(labels, before)
+
+
+def test_labels_go_where_they_are_wanted(fake, image):
+    """Into anything that slices, box by box; channels are chosen as for the predictor."""
+    clicks = {7: [Click(30, 30)], 2: [Click(60, 90)]}
+    expected = segment(image, clicks, fake)
+    sparse = SparseLabels(image.shape)
+    assert segment(image, clicks, fake, out=sparse) is sparse
+    np.testing.assert_array_equal(sparse[...], expected)
+    two = np.stack([np.zeros_like(image), image])
+    chosen = segment(two, clicks, fake, channel_axis=0, channels=["ignore", "use"])
+    np.testing.assert_array_equal(chosen, expected)
+    with pytest.raises(Inter2FormerError, match=r"\(90, 121\), and the image \(90, 120\)"):
+        segment(image, clicks, fake, out=np.zeros((90, 121), int))
 
 
 def test_messages_name_the_object(fake, image):

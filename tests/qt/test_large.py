@@ -9,7 +9,7 @@ import pytest
 
 from napari_inter2former._qt._contrast import Contrast
 from napari_inter2former._qt._targets import array_of
-from napari_inter2former.annotation.sparse import SparseLabels
+from napari_inter2former._sparse import SparseLabels
 
 pytestmark = pytest.mark.qt
 

@@ -12,9 +12,9 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_inter2former._qt import _targets as targets
+from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.annotation.found import FoundObjects, plan_found
 from napari_inter2former.annotation.planes import Plane
-from napari_inter2former.annotation.sparse import SparseLabels
 
 __all__ = ["FoundWriter"]
 

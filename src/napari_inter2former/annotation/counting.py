@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_inter2former.annotation.sparse import SparseLabels
+from napari_inter2former._sparse import SparseLabels
 
 __all__ = ["Count"]
 

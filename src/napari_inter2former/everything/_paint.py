@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -57,13 +56,10 @@ def paint_parts(labels: Any, parts: Iterable[Sequence[Mask]], after: int = 0) ->
     for masks in parts:
         painted: dict[int, Mask] = {}
         for mask in masks:
-            part = np.array(labels[mask.slices])
             # A mask that others cover whole leaves nothing, and takes no number.
-            if (mask.data & (part == 0)).any():
+            if paint(labels, mask, number + 1) < mask.area:
                 number += 1
                 painted[number] = mask
-                paint(part, replace(mask, box=(0, 0, *part.shape)), number)
-                labels[mask.slices] = part
         tables += _measured(labels, painted)
     if not tables:
         return {name: np.zeros(0) for name in COLUMNS}
@@ -108,8 +104,12 @@ def measure_objects(
     table: ObjectTable = dict(regionprops_table(labels, properties=MEASURED))
     if not table or not len(table["label"]):
         return {name: np.zeros(0) for name in COLUMNS}
+    area = table["area"]
     for axis in (0, 1):
-        for name in (f"centroid-{axis}", f"bbox-{axis}", f"bbox-{axis + 2}"):
+        for name in (f"bbox-{axis}", f"bbox-{axis + 2}"):
             table[name] = table[name] + origin[axis]
+        # Through the sum, a whole number: rounded once, so that the origin changes no digit.
+        total = np.rint(table[f"centroid-{axis}"] * area) + area * origin[axis]
+        table[f"centroid-{axis}"] = total / area
     table["score"] = np.array([scores[int(label)] for label in table["label"]])
     return {name: table[name] for name in COLUMNS}

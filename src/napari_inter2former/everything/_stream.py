@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_inter2former._files import OutputError
+from napari_inter2former._disk_blocks import labels_on_disk
 from napari_inter2former.everything._paint import paint_parts
 from napari_inter2former.everything._parts import FolderParts
 from napari_inter2former.everything._run import (
@@ -26,13 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from napari_inter2former._sparse import SparseLabels
     from napari_inter2former.everything._blocks import Block
     from napari_inter2former.everything._paint import ObjectTable
     from napari_inter2former.images import ImageSource
     from napari_inter2former.model import Inter2Former
 
 __all__ = [
-    "Stored",
     "image_digest",
     "painted",
     "prepare_everything",
@@ -42,55 +40,11 @@ __all__ = [
 
 WORK_SUFFIX = ".parts"
 SAMPLE_SIDE = 512
-FREED_EVERY = 16
-"""Parts painted before the labels' pages are given back to the system."""
-
-
-class Stored:
-    """Labels in a raw file that is mapped in turns, so that few of its pages are in memory.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        Of the file; made anew, full of zeros.
-    shape : tuple of int
-        Height and width.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
-        self.path, self.shape = path, shape
-        self.dtype = np.dtype(np.int32)
-        self._writes = 0
-        try:
-            self._array: Any = np.memmap(path, np.int32, "w+", shape=shape)
-        except OSError as error:
-            raise OutputError(
-                f"{path}: the file could not be written ({error.strerror or error})."
-            ) from error
-
-    def __getitem__(self, key: Any) -> Any:
-        return np.array(self._array[key])
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._array[key] = value
-        self._writes += 1
-        if self._writes % (FREED_EVERY * 64) == 0:
-            self.renew()
-
-    def renew(self) -> None:
-        """Write what was changed and let go of the pages."""
-        self._array.flush()
-        self._array = np.memmap(self.path, np.int32, "r+", shape=self.shape)
-
-    def close(self) -> None:
-        """Delete the file."""
-        self._array = None  # what is mapped can't be deleted on Windows
-        self.path.unlink(missing_ok=True)
 
 
 def image_digest(source: ImageSource) -> str:
-    """Hash what tells an image from another: shape, normalisation, and a sample of its pixels."""
-    digest = hashlib.blake2b(repr((source.shape, source.normalization)).encode(), digest_size=16)
+    """Hash what tells an image from another: shape, channels, contrast, a sample of its pixels."""
+    digest = hashlib.blake2b(repr((source.shape, source.rendering)).encode(), digest_size=16)
     height, width = source.shape
     for part in (0.0, 0.5, 1.0):
         row = int(max(height - SAMPLE_SIDE, 0) * part)
@@ -102,7 +56,7 @@ def image_digest(source: ImageSource) -> str:
 
 def stream_everything(
     image: Any,
-    write: Callable[[Stored, ObjectTable], None],
+    write: Callable[[SparseLabels, ObjectTable], None],
     work: Path,
     model: Any = "tiny",
     *,
@@ -150,6 +104,7 @@ def search_everything(
     settings: EverythingSettings | None,
     work: Path,
     progress: Callable[[int, int], None] | None = None,
+    state: Any = None,
 ) -> tuple[list[Block], FolderParts]:
     """Search all blocks that are not done yet; return them and their folder.
 
@@ -157,6 +112,8 @@ def search_everything(
     ----------
     source, network, settings, work, progress
         See `stream_everything`.
+    state
+        See `prepare_everything`.
 
     Raises
     ------
@@ -164,7 +121,7 @@ def search_everything(
         If the folder can't be written.
     """
     settings = settings or EverythingSettings()
-    plan, parts = prepare_everything(network, source, settings, work)
+    plan, parts = prepare_everything(network, source, settings, work, state)
     cancel = (lambda: progress(0, 0)) if progress is not None else (lambda: None)
     for done in find_masks(network, source, plan, settings, parts, cancel):
         if progress is not None:
@@ -173,13 +130,27 @@ def search_everything(
 
 
 def prepare_everything(
-    model: Inter2Former, source: ImageSource, settings: EverythingSettings, work: Path
+    model: Inter2Former,
+    source: ImageSource,
+    settings: EverythingSettings,
+    work: Path,
+    state: Any = None,
 ) -> tuple[list[Block], FolderParts]:
-    """Choose the zooms, or read which were chosen, and return the blocks and their folder."""
+    """Choose the zooms, or read which were chosen, and return the blocks and their folder.
+
+    Parameters
+    ----------
+    model, source, settings, work
+        See `stream_everything`.
+    state
+        What else tells this image from another, in plain values: of the image itself only a sample
+        is compared with what an interrupted run began with.
+    """
     key = {
         "image": image_digest(source),
         "weights": model.weights_sha256 or weights_digest(model),
         "settings": asdict(settings),
+        "state": state,
     }
     plan = plan_blocks(model, source, settings, _levels_before(work, key))
     parts = FolderParts(work, {"key": key, "levels": plan.levels})
@@ -190,7 +161,7 @@ def prepare_everything(
 @contextmanager
 def painted(
     shape: tuple[int, int], parts: FolderParts, count: int, after: int = 0
-) -> Iterator[tuple[Stored, ObjectTable]]:
+) -> Iterator[tuple[SparseLabels, ObjectTable]]:
     """Merge and paint all parts.
 
     Parameters
@@ -206,18 +177,13 @@ def painted(
 
     Yields
     ------
-    labels : Stored
+    labels : SparseLabels
         On disk until the block ends.
     table : dict of str to array
         See `Everything.table`.
     """
-    labels = Stored(parts.folder / "labels.raw", shape)
-    try:
-        table = paint_parts(labels, merged(parts, count), after)
-        labels.renew()
-        yield labels, table
-    finally:
-        labels.close()
+    with labels_on_disk(parts.folder / "labels.raw", shape) as labels:
+        yield labels, paint_parts(labels, merged(parts, count), after)
 
 
 def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:

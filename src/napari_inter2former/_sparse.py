@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,8 @@ class SparseLabels:
         Two axes or more; rows and columns come last.
     dtype : numpy data type
         An integer type.
+    blocks : mutable mapping, optional
+        Where the blocks are kept, at first empty; by default in memory.
 
     Raises
     ------
@@ -41,7 +43,12 @@ class SparseLabels:
         If there are fewer than two axes, or the type is no integer type.
     """
 
-    def __init__(self, shape: Sequence[int], dtype: npt.DTypeLike = np.int32) -> None:
+    def __init__(
+        self,
+        shape: Sequence[int],
+        dtype: npt.DTypeLike = np.int32,
+        blocks: MutableMapping[Key, Labels] | None = None,
+    ) -> None:
         self.shape = tuple(int(n) for n in shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         if len(self.shape) < 2 or self.dtype.kind not in "iu":
@@ -49,7 +56,7 @@ class SparseLabels:
                 f"Sparse labels need two axes or more and an integer type, not {self.shape} and "
                 f"{self.dtype}."
             )
-        self._blocks: dict[Key, Labels] = {}
+        self._blocks: MutableMapping[Key, Labels] = {} if blocks is None else blocks
 
     @property
     def ndim(self) -> int:
@@ -119,8 +126,9 @@ class SparseLabels:
         if block is None:
             if not values.any():
                 return
-            block = self._blocks[at] = np.zeros(self._sizes, dtype=self.dtype)
+            block = np.zeros(self._sizes, dtype=self.dtype)
         block[here] = values
+        self._blocks[at] = block
 
     def _write_pixels(
         self, pixels: Sequence[npt.NDArray[np.intp]], values: npt.NDArray[Any]
