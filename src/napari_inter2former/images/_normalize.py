@@ -56,13 +56,19 @@ class Normalization:
         object.__setattr__(self, "high", high)
 
     @classmethod
-    def from_sample(cls, sample: npt.NDArray[Any]) -> Normalization:
-        """Percentiles 1 and 99.8 of each channel of a sample.
+    def from_sample(
+        cls,
+        sample: npt.NDArray[Any],
+        percentiles: tuple[float, float] = (LOW_PERCENTILE, HIGH_PERCENTILE),
+    ) -> Normalization:
+        """Percentiles of each channel of a sample.
 
         Parameters
         ----------
         sample : array, (n, channels)
             Pixels; NaN and infinities are ignored.
+        percentiles : tuple of float
+            Two numbers from 0 to 100.
 
         Returns
         -------
@@ -80,9 +86,7 @@ class Normalization:
                     values = values.astype(np.float32)
             elif values.dtype.kind == "b":
                 values = values.view(np.uint8)
-            low, high = (
-                np.percentile(values, (LOW_PERCENTILE, HIGH_PERCENTILE)) if values.size else (0, 0)
-            )
+            low, high = np.percentile(values, percentiles) if values.size else (0, 0)
             if values.size and not high > low:
                 # A few bright pixels on an even background: the percentiles would hide them.
                 low, high = values.min(), values.max()

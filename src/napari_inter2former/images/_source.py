@@ -19,19 +19,17 @@ from napari_inter2former.images._channels import (
     to_three_channels,
 )
 from napari_inter2former.images._chunks import say_missing_chunks
+from napari_inter2former.images._estimate import estimate_normalization
 from napari_inter2former.images._levels import Level, find_levels
-from napari_inter2former.images._normalize import Normalization
 from napari_inter2former.images._stored import StoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
+
+    from napari_inter2former.images._normalize import Normalization
 
 __all__ = ["ImageSource", "as_image_source"]
 
-# Images up to this many pixels are normalised by all of them, others by a sample of about as many.
-SAMPLE_PIXELS = 1 << 20
-# A larger image on disk is sampled in blocks this many times this many: a pixel costs a chunk.
-SAMPLE_GRID = 4
 # Pixels read at once when a region is shrunk.
 STRIP_PIXELS = 1 << 24
 # Pixels that may be read for one window before zooming out stops: in memory, and elsewhere.
@@ -76,7 +74,7 @@ class ImageSource:
         self._chunks = ChunkCache()
         self._unsaid = True
         if normalization is None:
-            limits = estimate_normalization(levels)
+            limits = estimate_normalization([levels])
             normalization = limits.spread(used, self.channels)
         if normalization.channels != self.channels:
             raise ImageError(
@@ -278,72 +276,6 @@ def as_image_source(
     return ImageSource(
         levels, normalization, as_channels(channels, levels[0].channels), channel_axis, rgb
     )
-
-
-def estimate_normalization(levels: tuple[Level, ...]) -> Normalization:
-    """Estimate the limits from at most about `SAMPLE_PIXELS` pixels.
-
-    The smallest level that has a quarter of that many pixels is used; if it is larger than the
-    bound, every n-th pixel of an array in memory and a grid of blocks of any other.
-    """
-    enough = [level for level in levels if level.height * level.width >= SAMPLE_PIXELS // 4]
-    level = enough[-1] if enough else levels[0]
-    height, width = level.height, level.width
-    if height * width <= SAMPLE_PIXELS:
-        return Normalization.from_sample(_as_sample(level.read(0, height, 0, width)))
-    if level.in_memory:
-        step = math.ceil(math.sqrt(height * width / SAMPLE_PIXELS))
-        view = level.read(0, height, 0, width)  # a view: nothing is copied
-        sample = _as_sample(view[::step, ::step])
-        return _not_blind(Normalization.from_sample(sample), sample.dtype, view)
-    sample = np.concatenate(
-        [_as_sample(level.read(*box)) for box in _blocks(height, width, level.chunk)]
-    )
-    normalization = Normalization.from_sample(sample)
-    return _not_blind(normalization, sample.dtype, None)
-
-
-def _not_blind(
-    normalization: Normalization, dtype: np.dtype[Any], pixels: npt.NDArray[Any] | None
-) -> Normalization:
-    """Widen an even sample of a large image: what it missed must stay visible.
-
-    All pixels are looked at where they are in memory; of others the dtype's range is taken.
-    """
-    low, high = list(normalization.low), list(normalization.high)
-    for channel in range(normalization.channels):
-        if high[channel] > low[channel]:
-            continue
-        if pixels is not None:
-            ends = (
-                float(end.reduce(pixels[..., channel], axis=None)) for end in (np.fmin, np.fmax)
-            )
-            low[channel], high[channel] = (v if math.isfinite(v) else 0.0 for v in ends)
-        elif dtype.kind in "iu":
-            high[channel] = float(np.iinfo(dtype).max)
-        elif dtype.kind == "b":
-            low[channel], high[channel] = 0.0, 1.0
-    return Normalization(tuple(low), tuple(high))
-
-
-def _blocks(
-    height: int, width: int, chunk: tuple[int, int] = (1, 1)
-) -> Iterator[tuple[int, int, int, int]]:
-    """Evenly spread blocks (r0, r1, c0, c1), `SAMPLE_PIXELS` together, each in few chunks."""
-    side = math.isqrt(SAMPLE_PIXELS) // SAMPLE_GRID
-    h = min(height, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(width, side))))
-    w = min(width, max(side, SAMPLE_PIXELS // SAMPLE_GRID**2 // max(1, min(height, side))))
-    for i in range(SAMPLE_GRID):
-        for j in range(SAMPLE_GRID):
-            r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
-            c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
-            # A block that starts where a chunk does needs one chunk instead of four.
-            r0, c0 = r0 - r0 % chunk[0], c0 - c0 % chunk[1]
-            yield r0, r0 + h, c0, c0 + w
-
-
-def _as_sample(pixels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return pixels.reshape(-1, pixels.shape[-1])
 
 
 def _channelwise(pixels: Floats, function: Any) -> Floats:

@@ -1,0 +1,153 @@
+"""Contrast limits from a bounded sample of a plane, or of all planes of a stack together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_inter2former.images._channels import as_channels
+from napari_inter2former.images._levels import Level, find_levels
+from napari_inter2former.images._normalize import HIGH_PERCENTILE, LOW_PERCENTILE, Normalization
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from napari_inter2former.images._channels import Channels
+    from napari_inter2former.images._stored import StoredImage
+
+__all__ = ["PERCENTILES", "estimate_normalization", "normalization_of"]
+
+PERCENTILES = LOW_PERCENTILE, HIGH_PERCENTILE
+
+# Images up to this many pixels are normalised by all of them, others by a sample of about as many.
+SAMPLE_PIXELS = 1 << 20
+# A larger image on disk is sampled in blocks this many times this many: a pixel costs a chunk.
+SAMPLE_GRID = 4
+# Of longer stacks so many planes are looked at, evenly spread.
+SAMPLE_PLANES = 16
+
+Pixels = npt.NDArray[Any]
+
+
+def normalization_of(
+    image: StoredImage,
+    channels: Channels | Iterable[str] | None = None,
+    *,
+    percentiles: tuple[float, float] = PERCENTILES,
+    planes: Sequence[int | Mapping[str, int]] | None = None,
+) -> Normalization:
+    """Estimate one contrast for all planes of a stack or series, so that they look alike.
+
+    Parameters
+    ----------
+    image : StoredImage
+        See `open_image`.
+    channels : Channels or sequence of str, optional
+        See `as_image_source`; what is ignored is not read, and gets the limits (0, 0).
+    percentiles : tuple of float
+        Which percentiles of each channel become 0 and 1.
+    planes : sequence of int or mapping, optional
+        The planes to look at, as for `StoredImage.plane`; by default all, of more than 16 an even
+        choice. About a million pixels are read of all of them together.
+
+    Returns
+    -------
+    Normalization
+        For `as_image_source` and ``Predictor.set_image``.
+
+    Raises
+    ------
+    ImageError
+        If the image can't be read, or the channels don't fit.
+    """
+    if planes is None:
+        count = min(image.planes, SAMPLE_PLANES)
+        planes = [(2 * i + 1) * image.planes // (2 * count) for i in range(count)]
+    stack = [find_levels(*image.plane(number)) for number in planes]
+    count = stack[0][0].channels
+    chosen = as_channels(channels, count)
+    used = tuple(range(count)) if chosen is None else chosen.used
+    stack = [tuple(replace(level, used=used) for level in levels) for levels in stack]
+    return estimate_normalization(stack, percentiles).spread(used, count)
+
+
+def estimate_normalization(
+    planes: Sequence[tuple[Level, ...]], percentiles: tuple[float, float] = PERCENTILES
+) -> Normalization:
+    """Estimate the limits from at most about `SAMPLE_PIXELS` pixels of all planes together.
+
+    Of each plane the smallest level that has a quarter of its share of pixels is used; if it is
+    larger than the share, every n-th pixel of an array in memory and a grid of blocks of any other.
+    """
+    share = max(1, SAMPLE_PIXELS // len(planes))
+    samples, wholes = zip(*(_sample(levels, share) for levels in planes), strict=True)
+    sample = np.concatenate(samples) if len(samples) > 1 else samples[0]
+    normalization = Normalization.from_sample(sample, percentiles)
+    if all(whole is sampled for whole, sampled in zip(wholes, samples, strict=True)):
+        return normalization
+    return _not_blind(normalization, sample.dtype, wholes)
+
+
+def _sample(levels: tuple[Level, ...], share: int) -> tuple[Pixels, Pixels | None]:
+    """Sample a plane, (n, channels); and all of its pixels, if looking at them costs little."""
+    enough = [level for level in levels if level.height * level.width >= share // 4]
+    level = enough[-1] if enough else levels[0]
+    height, width = level.height, level.width
+    if height * width <= share:
+        sample = _flat(level.read(0, height, 0, width))
+        return sample, sample
+    if level.in_memory:
+        step = math.ceil(math.sqrt(height * width / share))
+        view = level.read(0, height, 0, width)  # a view: nothing is copied
+        return _flat(view[::step, ::step]), view
+    boxes = _blocks(height, width, share, level.chunk)
+    return np.concatenate([_flat(level.read(*box)) for box in boxes]), None
+
+
+def _not_blind(
+    normalization: Normalization, dtype: np.dtype[Any], wholes: Sequence[Pixels | None]
+) -> Normalization:
+    """Widen an even sample of a large image: what it missed must stay visible.
+
+    All pixels are looked at where they are in memory; of others the dtype's range is taken.
+    """
+    low, high = list(normalization.low), list(normalization.high)
+    for channel in range(normalization.channels):
+        if high[channel] > low[channel]:
+            continue
+        known = [pixels[..., channel] for pixels in wholes if pixels is not None]
+        if len(known) == len(wholes):
+            ends = (
+                float(end.reduce([end.reduce(pixels, axis=None) for pixels in known]))
+                for end in (np.fmin, np.fmax)
+            )
+            low[channel], high[channel] = (v if math.isfinite(v) else 0.0 for v in ends)
+        elif dtype.kind in "iu":
+            high[channel] = float(np.iinfo(dtype).max)
+        elif dtype.kind == "b":
+            low[channel], high[channel] = 0.0, 1.0
+    return Normalization(tuple(low), tuple(high))
+
+
+def _blocks(
+    height: int, width: int, share: int, chunk: tuple[int, int]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Evenly spread blocks (r0, r1, c0, c1), `share` pixels together, each in few chunks."""
+    side = max(1, math.isqrt(share) // SAMPLE_GRID)
+    h = min(height, max(side, share // SAMPLE_GRID**2 // max(1, min(width, side))))
+    w = min(width, max(side, share // SAMPLE_GRID**2 // max(1, min(height, side))))
+    for i in range(SAMPLE_GRID):
+        for j in range(SAMPLE_GRID):
+            r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
+            c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
+            # A block that starts where a chunk does needs one chunk instead of four.
+            r0, c0 = r0 - r0 % chunk[0], c0 - c0 % chunk[1]
+            yield r0, r0 + h, c0, c0 + w
+
+
+def _flat(pixels: Pixels) -> Pixels:
+    return pixels.reshape(-1, pixels.shape[-1])
