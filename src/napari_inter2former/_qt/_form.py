@@ -191,7 +191,9 @@ class Form(QWidget):
         self.todo.setText(it.status.todo)
         self.happened.setText(it.status.happened)
         colour = COLOURS[it.status.kind]
-        self.happened.setStyleSheet(f"color: {colour};" if colour else "")
+        style = f"color: {colour};" if colour else ""
+        if self.happened.styleSheet() != style:  # Qt works it out anew each time
+            self.happened.setStyleSheet(style)
         self.go_on.setVisible(scene.layout is not None and not scene.clicking)
         session = it.session
         current = bool(session.state.clicks)
@@ -243,8 +245,7 @@ class Form(QWidget):
             self._tick.stop()
         self.progress.setVisible(encoding or loading)
         if loading and not encoding:
-            self.progress.setRange(0, 0)
-            self.progress.setFormat("Loading the model")
+            self._set_progress(None, "Loading the model")
         elif encoding:
             self._show_progress()
 
@@ -256,12 +257,19 @@ class Form(QWidget):
         expected = link.encode_seconds
         passed = time.monotonic() - self._encoding_since
         if expected and passed < expected:
-            self.progress.setRange(0, 100)
-            self.progress.setValue(int(100 * passed / expected))
-            self.progress.setFormat(f"Preparing the image, {ceil(expected - passed)} s left")
+            left = f"Preparing the image, {ceil(expected - passed)} s left"
+            self._set_progress(int(100 * passed / expected), left)
         else:
-            self.progress.setRange(0, 0)
-            self.progress.setFormat("Preparing the image")
+            self._set_progress(None, "Preparing the image")
+
+    def _set_progress(self, percent: int | None, text: str) -> None:
+        # A bar paints itself at once, and with it all of the window that is due, unless it can't.
+        self.progress.setUpdatesEnabled(False)
+        self.progress.setRange(0, 0 if percent is None else 100)
+        if percent is not None:
+            self.progress.setValue(percent)
+        self.progress.setFormat(text)
+        self.progress.setUpdatesEnabled(True)
 
     # ---- choices ---------------------------------------------------------------------------------
 

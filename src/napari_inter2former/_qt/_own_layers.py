@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,16 +48,11 @@ LOOKS = {True: Look(ADD_SYMBOL, ADD_COLOUR, 8), False: Look(REMOVE_SYMBOL, REMOV
 def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
     """Keyword arguments that put a layer on the annotation axes exactly over the image."""
     drop = int(layout.drops_channel)
-    shear = np.asarray(image.shear)
-    if shear.ndim == 1:
-        # The values above the diagonal of a matrix.
-        values, shear = shear, np.eye(image.ndim)
-        shear[np.triu_indices(image.ndim, 1)] = values
     found: dict[str, Any] = {
         "scale": np.array(image.scale, dtype=float)[drop:],
         "translate": np.array(image.translate, dtype=float)[drop:],
         "rotate": np.asarray(image.rotate)[drop:, drop:],
-        "shear": shear[drop:, drop:],
+        "shear": _shear(image)[drop:, drop:],
         "affine": image.affine.affine_matrix[drop:, drop:],
     }
     if layout.channel_axis is not None and not drop:
@@ -72,7 +68,7 @@ def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
 def set_transform(layer: Layer, transform: dict[str, Any]) -> None:
     """Set what differs: each setting redraws the layer, even if nothing changes."""
     for name, value in transform.items():
-        now = getattr(layer, name)
+        now = _shear(layer) if name == "shear" else getattr(layer, name)
         if name == "affine":
             now = now.affine_matrix
         if name == "units":
@@ -81,6 +77,27 @@ def set_transform(layer: Layer, transform: dict[str, Any]) -> None:
             same = np.shape(now) == np.shape(value) and bool(np.array_equal(now, value))
         if not same:
             setattr(layer, name, value)
+
+
+def _shear(layer: Layer) -> npt.NDArray[np.float64]:
+    """Return a layer's shear as a matrix; napari gives only what is above the diagonal."""
+    shear = np.asarray(layer.shear, dtype=float)
+    if shear.ndim == 2:
+        return shear
+    matrix = np.eye(layer.ndim)
+    matrix[np.triu_indices(layer.ndim, 1)] = shear
+    return matrix
+
+
+@contextmanager
+def one_redraw(layer: Layer) -> Iterator[None]:
+    """Let a layer announce all changes at the end, as one.
+
+    napari slices, redraws and lists a layer anew for each single setting.
+    """
+    with layer.events.blocker_all():
+        yield
+    layer.refresh()
 
 
 class ClicksLayer:
@@ -152,46 +169,56 @@ class ClicksLayer:
         points = [plane.point(click.row, click.column) for click in clicks] if plane else []
         data = np.array(points, dtype=float).reshape(-1, self.layer.ndim)
         positive = [click.positive for click in clicks]
+        layer = self.layer
         self._quiet = True
         try:
-            # The layer list repaints itself for each thumbnail: one for all changes together.
-            with self.layer.events.thumbnail.blocker():
-                self.layer.selected_data = set()
-                if positive:  # what comes back looks right at once, as a rule
-                    set_polarity(self.layer, positive[-1])
-                if not np.array_equal(data, self.layer.data):
-                    self.layer.data = data
-                features = self.layer.features
-                if "positive" not in features or features["positive"].tolist() != positive:
-                    self.layer.features = {"positive": positive}
-                self.style(positive)
-            self.layer.events.thumbnail()
+            self._deselect()
+            if positive:  # what comes back looks right at once, as a rule
+                set_polarity(layer, positive[-1])
+            features = layer.features
+            same = "positive" in features and features["positive"].tolist() == positive
+            if not same or not np.array_equal(data, layer.data):
+                with one_redraw(layer):
+                    layer.data = data
+                    layer.features = {"positive": positive}
+                    self._style(positive)
+                layer.events.features()
+            else:
+                self._style(positive)
         finally:
             self._quiet = False
 
     def deselect(self) -> None:
         """Unselect points that were just added; a selection made to move points stays."""
         if str(self.layer.mode) == "add":
+            self._deselect()
+
+    def _deselect(self) -> None:
+        if self.layer.selected_data:  # setting it redraws, even if nothing changes
             self.layer.selected_data = set()
 
     def style(self, positive: Sequence[bool]) -> None:
-        """Give every point the colour and symbol of its kind; set what differs, as it redraws."""
+        """Give every point the colour and symbol of its kind."""
+        quiet, self._quiet = self._quiet, True
+        try:
+            self._style(positive)
+        finally:
+            self._quiet = quiet
+
+    def _style(self, positive: Sequence[bool]) -> None:
+        """Set what differs, as each setting redraws."""
         looks = [LOOKS[bool(p)] for p in positive]
         if not looks:
             return
         layer = self.layer
         symbols = [look.symbol for look in looks]
         sizes = [look.size for look in looks]
-        quiet, self._quiet = self._quiet, True
-        try:
-            if [str(symbol) for symbol in layer.symbol] != symbols:
-                layer.symbol = symbols
-            if not np.allclose(layer.face_color, [look.rgba for look in looks], atol=1e-3):
-                layer.face_color = [look.colour for look in looks]
-            if list(layer.size) != sizes:
-                layer.size = sizes
-        finally:
-            self._quiet = quiet
+        if [str(symbol) for symbol in layer.symbol] != symbols:
+            layer.symbol = symbols
+        if not np.allclose(layer.face_color, [look.rgba for look in looks], atol=1e-3):
+            layer.face_color = [look.colour for look in looks]
+        if list(layer.size) != sizes:
+            layer.size = sizes
 
 
 class PreviewLayer:
@@ -233,11 +260,9 @@ class PreviewLayer:
         steps[axes] = step
         shape = [1] * self._layout.ndim
         shape[plane.axes[0]], shape[plane.axes[1]] = picture.shape
-        # The layer list repaints itself for each thumbnail: one for all changes together.
-        with self.layer.events.thumbnail.blocker():
-            self.layer.data = np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape)
+        with one_redraw(self.layer):
+            self._set(np.ascontiguousarray(picture, dtype=np.uint8).reshape(shape))
             self.place(image, corner, steps)
-        self.layer.events.thumbnail()
         self._empty = False
 
     def place(
@@ -266,8 +291,14 @@ class PreviewLayer:
     def clear(self) -> None:
         """Show nothing."""
         if not self._empty:
-            self.layer.data = np.zeros((1,) * self._layout.ndim, dtype=np.uint8)
+            with one_redraw(self.layer):
+                self._set(np.zeros((1,) * self._layout.ndim, dtype=np.uint8))
             self._empty = True
+
+    def _set(self, data: npt.NDArray[np.uint8]) -> None:
+        self.layer.data = data
+        # New data make a layer editable again, for napari.
+        self.layer.editable = False
 
 
 def choose_polarity(layer: Points, event: Any) -> None:

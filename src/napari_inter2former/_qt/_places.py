@@ -56,7 +56,10 @@ def plane_on_screen(viewer: ViewerModel, image: Image, layout: StackLayout) -> P
     """
     dims = viewer.dims
     displayed = [axis - (dims.ndim - image.ndim) for axis in dims.displayed]
-    position = image.world_to_data(np.asarray(dims.point, dtype=float)[-image.ndim :])
+    position = np.zeros(image.ndim)
+    if image.ndim > 2:
+        # Only then it matters, and napari takes long over it: this is called all the time.
+        position = image.world_to_data(np.asarray(dims.point, dtype=float)[-image.ndim :])
     return layout.plane(displayed, [float(i) for i in position])
 
 
