@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_inter2former.errors import ImageError
-from napari_inter2former.images import as_image_source, open_image
+from napari_inter2former.images import _open, as_image_source, open_image
 from napari_inter2former.images._stored import StoredImage
 
 zarr = pytest.importorskip("zarr")
@@ -115,6 +115,21 @@ def test_colours_and_ordinary_files(tmp_path):
         open_image(tmp_path / "a.png", series=1)
     with pytest.raises(ImageError, match="series 3"):
         open_image(tmp_path / "a.tif", series=3)
+
+
+def test_compressions_that_tifffile_lacks(tmp_path, monkeypatch):
+    """OpenCV reads pictures; of stacks it is said which package is missing."""
+    path = tmp_path / "lzw.tif"
+    cv2.imwrite(str(path), PLANE, [cv2.IMWRITE_TIFF_COMPRESSION, 5])
+    monkeypatch.setattr(_open, "_has_codec", lambda page: False)
+    stored = open_image(path)
+    assert (stored.axes, stored.shape) == ("yx", PLANE.shape)
+    np.testing.assert_array_equal(stored.levels[0], PLANE)
+    tifffile.imwrite(path, np.stack([PLANE, PLANE]), compression="zlib")
+    with pytest.raises(ImageError, match=r"compressed by ADOBE_DEFLATE.*imagecodecs"):
+        open_image(path)
+    monkeypatch.undo()
+    assert open_image(path).planes == 2
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

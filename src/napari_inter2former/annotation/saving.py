@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import tifffile
-
-from napari_inter2former._files import OutputError, replacing
-from napari_inter2former._labels import TILE, tiles
-from napari_inter2former.images import planes_of
+from napari_inter2former._labels import OME_AXES, write_tiff
+from napari_inter2former.images import ome_attributes, planes_of
 
 if TYPE_CHECKING:
     import os
 
+    from napari_inter2former.images import Spacing
+
 __all__ = ["save_labels", "write_labels"]
 
-AXES = "QTZYX"
+AXES = "Q" + OME_AXES
 
 
-def save_labels(path: str | os.PathLike[str], labels: Any) -> Path:
+def save_labels(path: str | os.PathLike[str], labels: Any, spacing: Spacing | None = None) -> Path:
     """Write labels as a tiled, compressed TIFF; never more than a tile is in memory.
 
     Parameters
@@ -30,6 +27,8 @@ def save_labels(path: str | os.PathLike[str], labels: Any) -> Path:
         The file; an existing one is replaced once the new one is whole.
     labels : array-like of int, (..., height, width)
         NumPy, zarr, `SparseLabels` or anything that slices alike.
+    spacing : mapping, optional
+        Distances of pixels by axis (``t``, ``z``, ``y``, ``x``), and their units.
 
     Returns
     -------
@@ -43,24 +42,18 @@ def save_labels(path: str | os.PathLike[str], labels: Any) -> Path:
     """
     path = Path(path)
     shape = tuple(int(n) for n in labels.shape)
-    try:
-        with replacing(path) as part, tifffile.TiffWriter(part, bigtiff=True) as writer:
-            writer.write(
-                itertools.chain.from_iterable(map(tiles, planes_of(labels))),
-                shape=shape,
-                dtype=np.dtype(labels.dtype),
-                tile=(TILE, TILE),
-                compression="zlib",
-                photometric="minisblack",
-                metadata={"axes": AXES[-len(shape) :]} if len(shape) <= len(AXES) else None,
-            )
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(f"{path}: the labels could not be written ({reason}).") from error
+    axes = AXES[-len(shape) :] if len(shape) <= len(AXES) else None
+    attributes = ome_attributes(spacing or {})
+    write_tiff(path, planes_of(labels), shape, labels.dtype, axes=axes, attributes=attributes)
     return path
 
 
-def write_labels(path: str, data: Any, _meta: dict[str, Any]) -> list[str]:
+def write_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
     """Write a napari Labels layer; what the manifest calls. Of several levels the finest."""
     labels = data if hasattr(data, "ndim") and hasattr(data, "nbytes") else data[0]
-    return [str(save_labels(path, labels))]
+    sizes, units = meta.get("scale", ()), meta.get("units", ())
+    axes = AXES.lower()[-len(sizes) :]
+    spacing = {
+        axis: (float(size), str(unit)) for axis, size, unit in zip(axes, sizes, units, strict=False)
+    }
+    return [str(save_labels(path, labels, spacing))]

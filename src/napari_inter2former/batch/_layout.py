@@ -23,8 +23,11 @@ class Layout:
         Length of each axis.
     spacing : mapping
         Distances of pixels in the world and their units, as far as the image tells them.
+    dtype : str
+        NumPy type of the numbers.
     """
 
     axes: str
     shape: tuple[int, ...]
     spacing: Spacing = field(default_factory=dict)
+    dtype: str = "int32"

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from napari_inter2former._files import OutputError, replacing, write_csv
-from napari_inter2former._labels import TILE, tiles
+from napari_inter2former._files import OutputError, write_csv
+from napari_inter2former._labels import write_tiff
 from napari_inter2former.batch._layout import Layout
 from napari_inter2former.batch._zarr import write_zarr
 from napari_inter2former.images import ome_attributes, planes_of
@@ -134,23 +130,12 @@ def _write_tiff(
     attributes: dict[str, Any],
     check: Callable[[], None],
 ) -> None:
-    import tifffile
-
-    with replacing(path) as part:
-        tifffile.imwrite(
-            part,
-            itertools.chain.from_iterable(map(tiles, planes)),
-            shape=layout.shape,
-            dtype=np.int32,
-            tile=(TILE, TILE),
-            compression="zlib",
-            photometric="minisblack",
-            ome=True,
-            bigtiff=math.prod(layout.shape) > 1 << 29,
-            metadata={
-                "axes": layout.axes.upper(),
-                "Description": json.dumps(attributes),
-                **ome_attributes(layout.spacing),
-            },
-        )
-        check()
+    write_tiff(
+        path,
+        planes,
+        layout.shape,
+        layout.dtype,
+        axes=layout.axes.upper(),
+        attributes={"Description": json.dumps(attributes), **ome_attributes(layout.spacing)},
+        check=check,
+    )

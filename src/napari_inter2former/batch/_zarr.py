@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 from contextlib import suppress
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_inter2former._files import OutputError
 from napari_inter2former._labels import TILE
+from napari_inter2former.images._ome_zarr import EXTRA, find_zarr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,6 +26,8 @@ ORDER = "tzyx"
 """What OME-Zarr prescribes."""
 SMALL = 1024
 """Levels are halved until no side is longer, so that a viewer gets an overview at once."""
+STRIP = 16 * TILE
+"""Columns copied at once: zarr writes their chunks side by side, and memory stays bounded."""
 
 
 def write_zarr(
@@ -47,7 +49,7 @@ def write_zarr(
         path.parent.mkdir(parents=True, exist_ok=True)
         group = _library(path).create_group(beside, zarr_format=3)
         names = [layout.axes[i] for i in order]
-        levels = _create_levels(group, [layout.shape[i] for i in order], names)
+        levels = _create_levels(group, [layout.shape[i] for i in order], names, layout.dtype)
         for place, plane in zip(np.ndindex(*layout.shape[:-2]), planes, strict=True):
             at = tuple(place[i] for i in order[:-2])
             _copy(plane, (), 1, levels[0], at)
@@ -66,18 +68,13 @@ def write_zarr(
 
 
 def _library(path: Path) -> Any:
-    try:
-        zarr = importlib.import_module("zarr")
-        if hasattr(zarr, "create_group"):
-            return zarr
-    except ImportError:
-        pass
-    raise OutputError(
-        f'{path}: writing zarr needs zarr 3 or newer: pip install "napari-inter2former[files]".'
-    )
+    zarr = find_zarr()
+    if zarr is None:
+        raise OutputError(f"{path}: writing zarr needs zarr 3 or newer: {EXTRA}.")
+    return zarr
 
 
-def _create_levels(group: Any, shape: list[int], names: list[str]) -> list[Any]:
+def _create_levels(group: Any, shape: list[int], names: list[str], dtype: str) -> list[Any]:
     levels: list[Any] = []
     while not levels or max(levels[-1].shape[-2:]) > SMALL:
         if levels:
@@ -86,7 +83,7 @@ def _create_levels(group: Any, shape: list[int], names: list[str]) -> list[Any]:
             group.create_array(
                 str(len(levels)),
                 shape=shape,
-                dtype="int32",
+                dtype=dtype,
                 chunks=(*(1 for _ in shape[:-2]), TILE, TILE),
                 dimension_names=names,
                 # A chunk that isn't there looks like one that got lost.
@@ -99,12 +96,12 @@ def _create_levels(group: Any, shape: list[int], names: list[str]) -> list[Any]:
 def _copy(
     fine: Any, fine_at: tuple[int, ...], step: int, coarse: Any, coarse_at: tuple[int, ...]
 ) -> None:
-    """Copy a plane, or every `step`-th row and column of it, in strips of whole chunks."""
-    for row in range(0, coarse.shape[-2], TILE):
-        rows = slice(row * step, (row + TILE) * step, step)
-        coarse[(*coarse_at, slice(row, row + TILE))] = fine[
-            (*fine_at, rows, slice(None, None, step))
-        ]
+    """Copy a plane, or every `step`-th row and column of it, in parts of whole chunks."""
+    height, width = coarse.shape[-2:]
+    for row, column in product(range(0, height, TILE), range(0, width, STRIP)):
+        rows, columns = slice(row, row + TILE), slice(column, column + STRIP)
+        there = (slice(part.start * step, part.stop * step, step) for part in (rows, columns))
+        coarse[(*coarse_at, rows, columns)] = fine[(*fine_at, *there)]
 
 
 def _ome_metadata(name: str, axes: list[str], spacing: Spacing, levels: int) -> dict[str, Any]:

@@ -10,10 +10,19 @@ from napari_inter2former.errors import ImageError
 from napari_inter2former.images._spacing import Spacing
 from napari_inter2former.images._stored import StoredImage
 
-__all__ = ["open_zarr"]
+__all__ = ["EXTRA", "find_zarr", "open_zarr"]
 
 EXTRA = 'pip install "napari-inter2former[files]"'
 LAYOUT = "bioformats2raw.layout"
+
+
+def find_zarr() -> Any:
+    """Return the package zarr; None if there is none that reads and writes OME-Zarr 0.5."""
+    try:
+        zarr = importlib.import_module("zarr")
+    except ImportError:
+        return None
+    return zarr if hasattr(zarr, "create_group") else None
 
 
 def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
@@ -31,10 +40,9 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     ImageError
         If it is no image, or is damaged.
     """
-    try:
-        zarr = importlib.import_module("zarr")
-    except ImportError as error:
-        raise ImageError(f"Reading {path} needs the package zarr: {EXTRA}.") from error
+    zarr = find_zarr()
+    if zarr is None:
+        raise ImageError(f"Reading {path} needs zarr 3 or newer: {EXTRA}.")
     try:
         node = zarr.open(str(path), mode="r")
     except Exception as error:  # which kind depends on the store and on zarr's version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import weakref
 from pathlib import Path
@@ -13,9 +12,9 @@ import numpy.typing as npt
 import tifffile
 
 from napari_inter2former.errors import ImageError
-from napari_inter2former.images._ome_zarr import open_zarr
+from napari_inter2former.images._ome_zarr import find_zarr, open_zarr
 from napari_inter2former.images._read import read_image
-from napari_inter2former.images._spacing import spacing_of_ome
+from napari_inter2former.images._spacing import Spacing, spacing_of_imagej, spacing_of_ome
 from napari_inter2former.images._stored import StoredImage
 
 __all__ = ["open_image"]
@@ -85,9 +84,11 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
             raise ImageError(f"{path} holds {count} images; series {series} does not exist.")
         _check_complete(opened.tiff, path)
         chosen = opened.tiff.series[series]
+        if not _has_codec(chosen.keyframe):
+            return _without_codec(path, opened, series)
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
         axes = _distinct(chosen.axes.lower())
-        spacing = spacing_of_ome(opened.tiff.ome_metadata, series)
+        spacing = _spacing(opened.tiff, series)
     except Exception as error:
         opened.close()
         if isinstance(error, ImageError):
@@ -96,6 +97,39 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
     if not any(isinstance(level, _TiffLevel) for level in levels):
         opened.close()
     return StoredImage(tuple(levels), axes, path.name, spacing)
+
+
+def _spacing(tiff: tifffile.TiffFile, series: int) -> Spacing:
+    if not tiff.is_imagej:
+        return spacing_of_ome(tiff.ome_metadata, series)
+    tags = tiff.pages.first.tags
+    values = {axis: tags.valueof(f"{axis.upper()}Resolution") for axis in "xy"}
+    known = {axis: v for axis, v in values.items() if isinstance(v, tuple) and len(v) == 2}
+    return spacing_of_imagej(tiff.imagej_metadata, known)
+
+
+def _has_codec(page: Any) -> bool:
+    """Whether tifffile can decode a page."""
+    try:
+        return bool(
+            tifffile.TIFF.DECOMPRESSORS[page.compression]
+            and tifffile.TIFF.UNPREDICTORS[page.predictor]
+        )
+    except KeyError:
+        return False
+
+
+def _without_codec(path: Path, opened: _Opened, series: int) -> StoredImage:
+    """Read a picture now, by OpenCV, which has codecs for which tifffile needs imagecodecs."""
+    chosen = opened.tiff.series[series]
+    if series == 0 and len(chosen.pages) == 1:
+        image = read_image(path)
+        opened.close()
+        return StoredImage((image,), "yx" if image.ndim == 2 else "yxs", path.name)
+    raise ImageError(
+        f"{path} is compressed by {chosen.keyframe.compression.name}, for which the package "
+        'imagecodecs is needed: pip install "napari-inter2former[files]".'
+    )
 
 
 def _distinct(axes: str) -> str:
@@ -154,8 +188,8 @@ def _tiff_level(opened: _Opened, path: Path, series: int, number: int) -> Any:
     level = chosen.levels[number]
     if level.dataoffset is not None:
         return tifffile.memmap(path, series=series, level=number, mode="r").reshape(level.shape)
+    zarr = find_zarr()
     try:
-        zarr = importlib.import_module("zarr")
-    except ImportError:
+        return _TiffLevel(zarr.open(chosen.aszarr(level=number), mode="r"), opened)
+    except (AttributeError, ValueError):  # none, or tifffile is older than the zarr that is there
         return level.asarray()
-    return _TiffLevel(zarr.open(chosen.aszarr(level=number), mode="r"), opened)

@@ -1,4 +1,4 @@
-"""Distances of pixels in the world, as OME-TIFF and OME-Zarr store them."""
+"""Distances of pixels in the world, as OME-TIFF, OME-Zarr and ImageJ store them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ UNITS = {
     "h": "hour",
 }
 """OME-Zarr's names of OME-TIFF's units."""
+OTHER_NAMES = {
+    "um": "micrometer",
+    "micron": "micrometer",
+    "microns": "micrometer",
+    "sec": "second",
+}
+"""And of those that people and microscopes write into ImageJ's files."""
+MICRO = "\u00b5"
 
 
 def spacing_of_ome(xml: str | None, series: int = 0) -> Spacing:
@@ -57,9 +65,47 @@ def spacing_of_ome(xml: str | None, series: int = 0) -> Spacing:
             continue
         unit = nodes[series].get(f"{name}Unit", "s" if axis == "t" else "µm")
         if math.isfinite(size) and size > 0:
-            # The micro sign and the Greek letter look alike, and both are in use.
-            spacing[axis] = size, UNITS.get(unit.replace("\u03bc", "\u00b5"), "")
+            spacing[axis] = size, _unit(unit)
     return spacing
+
+
+def spacing_of_imagej(metadata: Mapping[str, Any] | None, resolution: Mapping[str, Any]) -> Spacing:
+    """Read the distances from the metadata of an ImageJ TIFF; what they don't say is left out.
+
+    Parameters
+    ----------
+    metadata : mapping or None
+        What ImageJ's description says: ``unit``, ``spacing`` (of planes), ``finterval`` (seconds
+        between times, or ``tunit``).
+    resolution : mapping
+        By axis (``x``, ``y``) the tag XResolution or YResolution, pixels per unit as numerator and
+        denominator.
+    """
+    if metadata is None:
+        return {}
+    unit = _unit(str(metadata.get("unit", "")))
+    sizes: dict[str, tuple[Any, str]] = {
+        "t": (metadata.get("finterval"), _unit(str(metadata.get("tunit", "s")))),
+        "z": (metadata.get("spacing"), unit),
+    }
+    for axis, (pixels, length) in resolution.items():
+        sizes[axis] = (length / pixels if pixels else None), unit
+    spacing: dict[str, tuple[float, str]] = {}
+    for axis, (size, name) in sizes.items():
+        # Without a unit ImageJ's numbers are pixels, or the dots per inch of a printer.
+        known = isinstance(size, (int, float)) and math.isfinite(size) and size != 0
+        if known and name:
+            spacing[axis] = abs(float(size)), name
+    return spacing
+
+
+def _unit(name: str) -> str:
+    """Return OME-Zarr's name of a unit; '' if there is none."""
+    # The micro sign and the Greek letter look alike, and both are in use; Fiji writes it escaped.
+    name = name.strip().replace("\\u00B5", MICRO).replace("\u03bc", MICRO)
+    if name in UNITS.values():
+        return name
+    return UNITS.get(name) or OTHER_NAMES.get(name.lower(), "")
 
 
 def ome_attributes(spacing: Spacing) -> dict[str, Any]:
