@@ -17,7 +17,7 @@ from napari_inter2former.batch._planes import Planes
 from napari_inter2former.cli import main
 from napari_inter2former.errors import ImageError
 from napari_inter2former.everything import EverythingSettings, segment_everything
-from napari_inter2former.images import open_image
+from napari_inter2former.images import normalization_of, open_image
 from napari_inter2former.weights import load_model
 
 SETTINGS = EverythingSettings(zoom=1, min_score=0, min_area=1)
@@ -64,8 +64,11 @@ def test_every_plane_is_searched_for_itself(job, stack, weights):
         assert file.series[0].axes == "TZYX"
         labels = file.asarray()
     model, after = load_model(weights), 0
+    limits = normalization_of(open_image(job.image))
     for t, z in np.ndindex(2, 2):
-        alone = segment_everything(stack[t, z], model, settings=SETTINGS, channel_axis=0)
+        alone = segment_everything(
+            stack[t, z], model, settings=SETTINGS, channel_axis=0, normalization=limits
+        )
         expected = np.where(alone.labels, alone.labels + after, 0)
         np.testing.assert_array_equal(labels[t, z], expected)
         after = int(expected.max(initial=after))
@@ -87,11 +90,11 @@ def test_an_interrupted_stack_goes_on_where_it_stopped(job, monkeypatch):
     with monkeypatch.context() as patch:
         search, calls = everything.search_everything, []
 
-        def stop(*arguments):
+        def stop(*arguments, **more):
             calls.append(arguments)
             if len(calls) == 3:
                 raise KeyboardInterrupt
-            return search(*arguments)
+            return search(*arguments, **more)
 
         patch.setattr(everything, "search_everything", stop)
         with pytest.raises(KeyboardInterrupt):
@@ -114,9 +117,10 @@ def test_planes_are_tasks(job, tmp_path, monkeypatch):
     monkeypatch.setattr(_large, "LARGE_BYTES", 1)
     monkeypatch.setattr(_large, "LARGE_PIXELS", 4 * 60 * 70)
     assert is_large(job)
-    assert plan_job(job) == 4
-    assert [do_part(job, part) for part in (3, 0, 2, 1)] == [None] * 4
-    assert finish_job(job).error == ""
+    parts, made = plan_job(job)
+    assert parts == 4
+    assert [do_part(job, made, part) for part in (3, 0, 2, 1)] == [None] * 4
+    assert finish_job(job, made).error == ""
     one = replace(job, **outputs_of(job.image, tmp_path / "one"))
     assert do_job(one).objects == len(rows_of(job.table))
     assert Path(one.table).read_bytes() == Path(job.table).read_bytes()
@@ -198,7 +202,7 @@ def test_clicks_name_planes(image, stack, tmp_path, weights, capsys):
     for clicks in (by_axes, by_number, by_napari):
         out = tmp_path / f"{clicks.stem}.ome.tif"
         arguments = ["segment", str(image), str(clicks), "--out", str(out), "--model", weights]
-        assert main([*arguments, "--threads", "1"]) == 0
+        assert main([*arguments, "--threads", "1", "--contrast-of", "plane"]) == 0
         written.append(tifffile.imread(out))
     assert written[0].shape == (2, 2, 60, 70)
     assert not written[0][[0, 1], [0, 1]].any()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import json
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,7 +19,9 @@ from napari_inter2former.batch._outputs import (
     write_planes,
     write_table,
 )
+from napari_inter2former.batch._state import image_state
 from napari_inter2former.errors import ImageError, Inter2FormerError
+from napari_inter2former.images import RenderingChoice
 
 if TYPE_CHECKING:
     from napari_inter2former.batch._planes import Planes
@@ -54,8 +57,13 @@ class Job:
         Name or path of the weights.
     settings : EverythingSettings or None
         For ``"everything"``.
+    rendering : RenderingChoice
+        Which channels and which contrast the model sees.
     clicks : str
         Path of the clicks, for ``"segment"``.
+    compact : bool
+        Whether ``"segment"`` writes the labels of an image of one plane as uint16 if all objects'
+        numbers fit, and else as uint32; int32 otherwise.
     threads : int
         PyTorch's threads.
     """
@@ -66,7 +74,9 @@ class Job:
     table: str = ""
     model: str = "tiny"
     settings: EverythingSettings | None = None
+    rendering: RenderingChoice = field(default_factory=RenderingChoice)
     clicks: str = ""
+    compact: bool = False
     threads: int = 1
 
 
@@ -82,6 +92,8 @@ class Outcome:
         Why it failed; empty if it did not.
     objects : int
         How many objects were written, in each plane anew (or windows encoded).
+    clicked : int
+        How many objects were clicked, in each plane anew, for ``"segment"``.
     skipped : bool
         Whether it was done already.
     notes : tuple of str
@@ -91,6 +103,7 @@ class Outcome:
     image: str
     error: str = ""
     objects: int = 0
+    clicked: int = 0
     skipped: bool = False
     notes: tuple[str, ...] = field(default=())
 
@@ -149,23 +162,28 @@ def provenance(job: Job) -> dict[str, Any]:
         "version": __version__,
         "kind": job.kind,
         "image": Path(job.image).name,
-        "state": _state(Path(job.image)),
+        "state": image_state(Path(job.image)),
         "weights": _weights_sha256(job.model),
+        "rendering": asdict(job.rendering),
     }
     if job.settings is not None:
         made["settings"] = asdict(job.settings)
     if job.clicks:
         data = Path(job.clicks).read_bytes() if Path(job.clicks).is_file() else b""
         made["clicks"] = hashlib.blake2b(data, digest_size=16).hexdigest()
-    return made
+    if job.compact:
+        made["compact"] = True
+    plain: dict[str, Any] = json.loads(json.dumps(made))  # as it is read from a file again
+    return plain
 
 
 def write_results(
     job: Job,
     made: Mapping[str, Any],
     planes: Planes,
-    labels: Iterable[Any],
+    labels: Generator[Any],
     table: Callable[[], ObjectTable],
+    dtype: str = "int32",
 ) -> None:
     """Write labels and table, unless the image is no longer the one that they were made from.
 
@@ -177,14 +195,16 @@ def write_results(
         Its `provenance` before the work.
     planes : Planes
         Of the image.
-    labels : iterable of arrays of int32, (height, width)
-        Of each plane.
+    labels : generator of arrays of int32, (height, width)
+        Of each plane; it is closed at the end.
     table : callable
         Returns the table, once all labels were taken.
+    dtype : str
+        Type in which the labels are stored.
     """
 
     def check() -> None:
-        if _state(Path(job.image)) != made["state"]:
+        if image_state(Path(job.image)) != made["state"]:
             raise ImageError(
                 f"{job.image} was changed while it was being worked on; nothing was written. "
                 "Run the command again when it is complete."
@@ -193,22 +213,10 @@ def write_results(
         if job.table:
             Path(job.table).unlink(missing_ok=True)
 
-    write_planes(Path(job.labels), labels, planes.layout, made, check)
+    with closing(labels):
+        write_planes(Path(job.labels), labels, replace(planes.layout, dtype=dtype), made, check)
     if job.table:
         write_table(Path(job.table), table())
-
-
-def _state(path: Path) -> list[list[Any]]:
-    """Size and time of change of a file, or of the files that describe a zarr folder."""
-    try:
-        if path.is_dir():
-            names = [path, *sorted(path.rglob("zarr.json")), *sorted(path.rglob(".z*"))]
-        else:
-            names = [path]
-        stats = [(name, name.stat()) for name in names]
-    except OSError as error:
-        raise ImageError(f"{path} can't be read ({error.strerror or error}).") from error
-    return [[os.fspath(n.relative_to(path)), s.st_size, s.st_mtime_ns] for n, s in stats]
 
 
 @lru_cache(maxsize=1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from napari_inter2former.batch._everything import search_plane, work_folder, write_everything
 from napari_inter2former.batch._inputs import is_zarr
@@ -14,7 +15,7 @@ from napari_inter2former.batch._jobs import Job, Outcome, is_done, load_once, pr
 from napari_inter2former.batch._planes import Planes
 from napari_inter2former.errors import Inter2FormerError
 
-__all__ = ["do_part", "finish_job", "is_large", "plan_job"]
+__all__ = ["Plan", "do_part", "finish_job", "is_large", "plan_job"]
 
 LARGE_BYTES = 1 << 23
 """Image files from this size on are looked into before they are given to one worker."""
@@ -36,29 +37,47 @@ def is_large(job: Job) -> bool:
     return image.planes * math.prod(image.plane_shape) >= LARGE_PIXELS
 
 
-def plan_job(job: Job) -> int | Outcome:
-    """Return the number of planes, or of blocks of a single one; or that there is nothing to do."""
+class Plan(NamedTuple):
+    """What is to be done with a large image.
 
-    def work() -> int | Outcome:
+    Attributes
+    ----------
+    parts : int
+        How many planes, or blocks of a single one.
+    made : dict
+        The `provenance` of the outputs: the image's state is looked at here and at the end, not
+        for each part.
+    """
+
+    parts: int
+    made: dict[str, Any]
+
+
+def plan_job(job: Job) -> Plan | Outcome:
+    """Return what is to be done, or that there is nothing to do."""
+
+    def work() -> Plan | Outcome:
         if is_done(job):
             return Outcome(job.image, skipped=True)
-        planes = _once(_opened, job)
-        return len(planes) if len(planes) > 1 else len(_once(_prepared, job)[1])
+        made = provenance(job)
+        planes = _once(_opened, job, made)
+        parts = len(planes) if len(planes) > 1 else len(_once(_prepared, job, made)[1])
+        return Plan(parts, made)
 
     return tried(job, work)
 
 
-def do_part(job: Job, part: int) -> Outcome | None:
+def do_part(job: Job, made: dict[str, Any], part: int) -> Outcome | None:
     """Search a plane or block, unless that is done already; return an outcome if it fails."""
 
     def work() -> None:
         from napari_inter2former.everything import search_block
 
-        planes = _once(_opened, job)
+        planes = _once(_opened, job, made)
         if len(planes) > 1:
-            search_plane(job, planes, part)
+            search_plane(job, planes, part, made)
             return
-        source, blocks, parts = _once(_prepared, job)
+        source, blocks, parts = _once(_prepared, job, made)
         assert job.settings is not None
         if not parts.has(part):
             model = load_once(job.model)
@@ -67,19 +86,19 @@ def do_part(job: Job, part: int) -> Outcome | None:
     return tried(job, work)
 
 
-def finish_job(job: Job) -> Outcome:
+def finish_job(job: Job, made: dict[str, Any]) -> Outcome:
     """Merge what was found, and write labels and table."""
-    return tried(job, lambda: write_everything(job, Planes(job.image), provenance(job)))
+    return tried(job, lambda: write_everything(job, Planes(job.image, job.rendering), made))
 
 
-def _once(make: Callable[[Job, str], Any], job: Job) -> Any:
+def _once(make: Callable[[Job, str], Any], job: Job, made: dict[str, Any]) -> Any:
     # The image's state is part of the key: a file that was replaced is opened again.
-    return make(job, str(provenance(job)["state"]))
+    return make(job, json.dumps(made["state"]))
 
 
 @lru_cache(maxsize=1)
 def _opened(job: Job, state: str) -> Planes:
-    return Planes(job.image)
+    return Planes(job.image, job.rendering)
 
 
 @lru_cache(maxsize=1)
@@ -87,6 +106,6 @@ def _prepared(job: Job, state: str) -> Any:
     from napari_inter2former.everything import prepare_everything
 
     assert job.settings is not None
-    source = _opened(job, state).source(0)
+    source, model = _opened(job, state).source(0), load_once(job.model)
     work = work_folder(job, 0)
-    return source, *prepare_everything(load_once(job.model), source, job.settings, work)
+    return source, *prepare_everything(model, source, job.settings, work, json.loads(state))

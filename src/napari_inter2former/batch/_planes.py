@@ -8,7 +8,7 @@ import numpy as np
 
 from napari_inter2former.batch._layout import Layout
 from napari_inter2former.errors import ImageError
-from napari_inter2former.images import as_image_source, open_image
+from napari_inter2former.images import RenderedImage, RenderingChoice, open_image
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +31,8 @@ class Planes:
     ----------
     path : path
         See `napari_inter2former.images.open_image`.
+    rendering : RenderingChoice, optional
+        Channels and contrast.
 
     Attributes
     ----------
@@ -42,11 +44,12 @@ class Planes:
     Raises
     ------
     ImageError
-        If the image can't be read, or has more axes.
+        If the image can't be read, has more axes, or lacks a channel that is chosen.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, rendering: RenderingChoice | None = None) -> None:
         self._image = open_image(path)
+        self._rendered = RenderedImage(self._image, rendering or RenderingChoice())
         self.plane_shape = self._image.plane_shape
         stack = self._image.stack
         self._letters = _names(stack, self._image.name)
@@ -76,10 +79,9 @@ class Planes:
         return ", ".join(f"{name} {at}" for name, at in self.position(number).items())
 
     def source(self, number: int) -> ImageSource:
-        """Return a plane for reading by windows, normalised for itself."""
+        """Return a plane for reading by windows."""
         at = self.position(number)
-        where = {letter: at[name] for letter, name in self._letters.items()}
-        return as_image_source(*self._image.plane(where))
+        return self._rendered.source({letter: at[name] for letter, name in self._letters.items()})
 
     def located(self, number: int, table: ObjectTable) -> ObjectTable:
         """Add to a table of one plane's objects which plane that is."""

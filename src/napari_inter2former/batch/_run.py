@@ -9,7 +9,7 @@ from napari_inter2former._files import OutputError
 from napari_inter2former._processors import processors
 from napari_inter2former.batch._inputs import BatchError
 from napari_inter2former.batch._jobs import Job, Outcome
-from napari_inter2former.batch._large import do_part, finish_job, is_large, plan_job
+from napari_inter2former.batch._large import Plan, do_part, finish_job, is_large, plan_job
 from napari_inter2former.batch._work import do_job
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def _gather(
     from distributed import as_completed
 
     outcomes: dict[int, Outcome] = {}
+    plans: dict[int, Plan] = {}
     left: dict[int, int] = {}
     meaning: dict[Any, tuple[str, int]] = {}
 
@@ -113,13 +114,13 @@ def _gather(
             if isinstance(result, Outcome):
                 ended(i, result)
             elif step == "plan":
-                left[i] = result
-                for part in range(result):
-                    waiting.add(submit("part", i, do_part, jobs[i], part))
+                plans[i], left[i] = result, result.parts
+                for part in range(result.parts):
+                    waiting.add(submit("part", i, do_part, jobs[i], result.made, part))
             else:
                 left[i] -= 1
                 if not left[i]:
-                    waiting.add(submit("end", i, finish_job, jobs[i]))
+                    waiting.add(submit("end", i, finish_job, jobs[i], plans[i].made))
     except BaseException:
         client.cancel(list(meaning), force=True)
         raise

@@ -2,55 +2,102 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_inter2former._disk_blocks import labels_on_disk
+from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.batch._jobs import Job, Outcome, load_once, provenance, write_results
 from napari_inter2former.batch._planes import Planes, join_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Mapping, Sequence
 
     from napari_inter2former.everything import ObjectTable
-    from napari_inter2former.predictor import Mask
+    from napari_inter2former.images import ImageSource
+    from napari_inter2former.predictor import Mask, Predictor
+    from napari_inter2former.prompts import Click
+
+    Clicks = Mapping[int, Mapping[int, Sequence[Click]]]
 
 __all__ = ["do_segment"]
 
 
 def do_segment(job: Job) -> Outcome:
-    """Segment the objects that were clicked, in the planes in which they were."""
+    """Segment the objects that were clicked, in the planes in which they were.
+
+    Masks are written by their boxes into labels of which only a few blocks are in memory, and the
+    image is read by windows, so that its size is of no importance.
+    """
     from napari_inter2former.evaluation.click_files import read_stack_clicks
-    from napari_inter2former.everything import measure_objects
     from napari_inter2former.predictor import Predictor
-    from napari_inter2former.scripting import segment
 
     made = provenance(job)
-    planes = Planes(job.image)
+    planes = Planes(job.image, job.rendering)
     clicks = read_stack_clicks(job.clicks, planes.plane_shape, planes.sizes)
     predictor = Predictor(load_once(job.model))
     tables: list[ObjectTable] = []
     notes: list[str] = []
 
-    def labels() -> Iterator[Any]:
+    def labels() -> Generator[Any]:
         for number in range(len(planes)):
             if number not in clicks:
-                yield np.broadcast_to(np.int32(0), planes.plane_shape)
+                yield SparseLabels(planes.plane_shape)
                 continue
-            scores: dict[int, float] = {}
+            with labels_on_disk(_beside(job), planes.plane_shape) as plane:
+                measured = _segmented(plane, planes.source(number), clicks[number], predictor)
+                there = [measured[label] for label in sorted(measured)]
+                tables.append(planes.located(number, join_tables(there)))
+                where = f" in {planes.describe(number)}" if planes.sizes else ""
+                notes.extend(
+                    f"object {label}{where}: no pixels (nothing found at its clicks)"
+                    for label in sorted(measured)
+                    if not len(measured[label]["label"])
+                )
+                yield plane
 
-            def remember(label: int, mask: Mask, scores: dict[int, float] = scores) -> None:
-                scores[label] = mask.score
+    dtype = _smallest(clicks) if job.compact and not planes.sizes else "int32"
+    write_results(job, made, planes, labels(), lambda: join_tables(tables), dtype)
+    return Outcome(
+        job.image,
+        objects=sum(len(table["label"]) for table in tables),
+        clicked=sum(map(len, clicks.values())),
+        notes=tuple(notes),
+    )
 
-            plane = segment(planes.source(number), clicks[number], predictor, progress=remember)
-            tables.append(planes.located(number, measure_objects(plane, scores)))
-            where = f" in {planes.describe(number)}" if planes.sizes else ""
-            notes.extend(
-                f"object {label}{where}: no pixels (nothing found at its clicks)"
-                for label in sorted(scores.keys() - set(tables[-1]["label"].tolist()))
-            )
-            yield plane
 
-    write_results(job, made, planes, labels(), lambda: join_tables(tables))
-    objects = sum(len(table["label"]) for table in tables)
-    return Outcome(job.image, objects=objects, notes=tuple(notes))
+def _segmented(
+    labels: SparseLabels,
+    source: ImageSource,
+    clicks: Mapping[int, Sequence[Click]],
+    predictor: Predictor,
+) -> dict[int, ObjectTable]:
+    """Paint the objects of a plane, and measure each: later ones leave its pixels alone."""
+    from napari_inter2former.everything import measure_objects
+    from napari_inter2former.scripting import segment
+
+    measured: dict[int, ObjectTable] = {}
+
+    def measure(label: int, mask: Mask) -> None:
+        pixels = np.zeros((1, 1), np.uint8)
+        if not mask.empty:
+            pixels = (labels[mask.slices] == label).astype(np.uint8)
+        table = measure_objects(pixels, {1: mask.score}, mask.box[:2])
+        measured[label] = {**table, "label": np.full(len(table["label"]), label)}
+
+    segment(source, clicks, predictor, out=labels, progress=measure)
+    return measured
+
+
+def _smallest(clicks: Clicks) -> str:
+    largest = max(label for objects in clicks.values() for label in objects)
+    return "uint16" if largest <= np.iinfo(np.uint16).max else "uint32"
+
+
+def _beside(job: Job) -> Path:
+    """Return a name that no other job uses, for what is deleted again."""
+    labels = Path(job.labels)
+    return labels.with_name(f".{labels.name}.{secrets.token_hex(4)}.raw")

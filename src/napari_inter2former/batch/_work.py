@@ -27,14 +27,15 @@ def do_job(job: Job) -> Outcome:
 
 
 def _precompute(job: Job) -> Outcome:
-    from napari_inter2former.images import open_image
+    from napari_inter2former.images import RenderedImage, open_image
     from napari_inter2former.predictor import Predictor, precompute
 
     predictor = Predictor(load_once(job.model), disk_cache=True)
     image = open_image(job.image)
+    rendered = RenderedImage(image, job.rendering)
     encoded = 0
     for number in range(image.planes):
-        predictor.set_image(*image.plane(number))
+        predictor.set_image(rendered.source(number))
         encoded += precompute(predictor)
     return Outcome(job.image, objects=encoded, skipped=encoded == 0)
 

@@ -13,6 +13,7 @@ from napari_inter2former.cli._batch import (
     threads_of,
 )
 from napari_inter2former.cli._numbers import natural
+from napari_inter2former.cli._rendering import add_rendering_options, rendering_of
 
 if TYPE_CHECKING:
     import argparse
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--min-area", type=natural, metavar="N", help="drop smaller objects")
     parser.add_argument("--max-area", type=natural, metavar="N", help="drop larger objects")
+    add_rendering_options(parser)
     add_batch_options(parser)
 
 
@@ -66,6 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = ("spacing", "zoom", "min_score", "min_area", "max_area")
     chosen = {name: getattr(arguments, name) for name in names}
     settings = EverythingSettings(**{k: v for k, v in chosen.items() if v is not None})
+    rendering = rendering_of(arguments)
     images = find_images(arguments.images)
     load_model(arguments.model)  # what can't be used is said before any work
     with claimed(arguments.out):
@@ -74,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
                 kind="everything",
                 model=arguments.model,
                 settings=settings,
+                rendering=rendering,
                 threads=threads_of(arguments),
                 **outputs_of(image, arguments.out, arguments.format),
             )

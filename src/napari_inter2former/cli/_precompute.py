@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from napari_inter2former.cli._batch import IMAGES_HELP, add_batch_options, run_batch, threads_of
+from napari_inter2former.cli._rendering import add_rendering_options, rendering_of
 
 if TYPE_CHECKING:
     import argparse
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Encode images ahead, over lunch or night, so that every first click in them is instant, in the
 widget and in scripts; of stacks and series all planes. What is encoded goes into the user's cache
-folder; windows that are there are skipped, so an interrupted run goes on where it stopped."""
+folder; windows that are there are skipped, so an interrupted run goes on where it stopped.
+
+What is encoded is found again where channels and contrast are the same: by default those of the
+widget, each plane with the percentiles of its own."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model", default="tiny", metavar="NAME", help="name or path of the weights (%(default)s)"
     )
+    add_rendering_options(parser, scope="plane")
     add_batch_options(parser)
 
 
@@ -29,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from napari_inter2former.batch import Job, find_images
     from napari_inter2former.weights import load_model
 
+    rendering = rendering_of(arguments)
     images = find_images(arguments.images)
     load_model(arguments.model)
     jobs = [
@@ -36,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
             kind="precompute",
             image=str(image.absolute()),
             model=arguments.model,
+            rendering=rendering,
             threads=threads_of(arguments),
         )
         for image in images

@@ -12,13 +12,14 @@ from napari_inter2former.cli._batch import (
     run_batch,
     threads_of,
 )
+from napari_inter2former.cli._rendering import add_rendering_options, rendering_of
 
 if TYPE_CHECKING:
     import argparse
 
 DESCRIPTION = """\
-Segment the objects of one image from clicks in a CSV file, and write the labels as TIFF, those of
-a stack or series as OME-TIFF or OME-Zarr.
+Segment the objects of one image from clicks in a CSV file, and write the labels as tiled OME-TIFF
+or OME-Zarr. Images and labels of any size are read and written in parts.
 
 The CSV file has one click a line, in the order they are made, in the columns
 
@@ -32,7 +33,7 @@ positive. Rows and columns are pixels of the image; 0,0 is the centre of the fir
 
 In a stack or series, the columns t and z (those that the image has), or one column plane, say in
 which plane a click lies, counted from 0; or the points have as many axes as the image. An object
-that is clicked in several planes is segmented in each, and keeps its number.
+that is clicked in several planes is segmented in each, and keeps its number; it is counted in each.
 
 Many images: when CLICKS is a folder, IMAGE may be a folder or a pattern in quotes. The clicks of
 NAME.tif are NAME.csv or NAME_clicks.csv there, and --out is a folder for NAME_labels.ome.tif (or
@@ -51,11 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=Path,
         metavar="LABELS.tif",
-        help="the labels to write, of a stack also LABELS.ome.zarr; for many images a folder",
+        help="the labels to write, also LABELS.ome.zarr; for many images a folder",
     )
     parser.add_argument(
         "--model", default="tiny", metavar="NAME", help="name or path of the weights (%(default)s)"
     )
+    add_rendering_options(parser)
     many = parser.add_argument_group("for many images")
     add_format_option(many)
     add_batch_options(many)
@@ -63,58 +65,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do it."""
-    if arguments.clicks.is_dir():
-        return _run_many(arguments)
-    if _is_stack(arguments.image):
-        return _run_stack(arguments)
-    import numpy as np
-
-    from napari_inter2former._files import OutputError
-    from napari_inter2former._labels import write_labels
-    from napari_inter2former.evaluation.click_files import read_clicks
-    from napari_inter2former.evaluation.reading import read_picture
-    from napari_inter2former.scripting import segment
-
-    out: Path = arguments.out
-    if out.suffix.lower() not in (".tif", ".tiff"):
-        raise OutputError(f"{out}: labels are written as TIFF; give a name that ends in .tif.")
-    picture = read_picture(arguments.image)
-    clicks = read_clicks(arguments.clicks, picture.shape)
-    labels = segment(
-        picture.data,
-        clicks,
-        arguments.model,
-        channel_axis=picture.channel_axis,
-        rgb=picture.rgb,
-    )
-    write_labels(out, labels)
-    there = set(np.unique(labels).tolist())
-    for number in clicks:
-        if number not in there:
-            print(f"object {number}: no pixels (nothing found at its clicks)", file=sys.stderr)
-    print(f"{len(there - {0})} of {len(clicks)} objects written to {out}")
-    return 0
+    return _run_many(arguments) if arguments.clicks.is_dir() else _run_one(arguments)
 
 
-def _is_stack(image: Path) -> bool:
-    from napari_inter2former.errors import ImageError
-    from napari_inter2former.images import open_image
-
-    try:
-        return image.is_dir() or open_image(image).planes > 1
-    except ImageError:
-        return False  # what is wrong is said where it is read
-
-
-def _run_stack(arguments: argparse.Namespace) -> int:
+def _run_one(arguments: argparse.Namespace) -> int:
     from napari_inter2former._files import OutputError
     from napari_inter2former.batch import BatchError, Job, do_job
 
     out: Path = arguments.out
     if out.suffix.lower() not in (".tif", ".tiff", ".zarr"):
         raise OutputError(
-            f"{out}: labels of stacks are written as OME-TIFF or OME-Zarr; give a name that ends "
-            "in .ome.tif or .ome.zarr."
+            f"{out}: labels are written as OME-TIFF or OME-Zarr; give a name that ends in .tif, "
+            ".ome.tif or .ome.zarr."
         )
     outcome = do_job(
         Job(
@@ -122,7 +84,9 @@ def _run_stack(arguments: argparse.Namespace) -> int:
             image=str(arguments.image.absolute()),
             labels=str(out.absolute()),
             clicks=str(arguments.clicks.absolute()),
+            compact=True,
             model=arguments.model,
+            rendering=rendering_of(arguments),
             threads=threads_of(arguments),
         )
     )
@@ -130,7 +94,7 @@ def _run_stack(arguments: argparse.Namespace) -> int:
         raise BatchError(outcome.error)
     for note in outcome.notes:
         print(note, file=sys.stderr)
-    print(f"{outcome.objects} object(s), counted in each plane, written to {out}")
+    print(f"{outcome.objects} of {outcome.clicked} objects written to {out}")
     return 0
 
 
@@ -138,6 +102,7 @@ def _run_many(arguments: argparse.Namespace) -> int:
     from napari_inter2former.batch import Job, claimed, find_images, outputs_of
     from napari_inter2former.weights import load_model
 
+    rendering = rendering_of(arguments)
     images = find_images([arguments.image])
     load_model(arguments.model)  # what can't be used is said before any work
     with claimed(arguments.out):
@@ -146,6 +111,7 @@ def _run_many(arguments: argparse.Namespace) -> int:
                 kind="segment",
                 clicks=str(_clicks_of(image, arguments.clicks).absolute()),
                 model=arguments.model,
+                rendering=rendering,
                 threads=threads_of(arguments),
                 **outputs_of(image, arguments.out, arguments.format),  # type: ignore[arg-type]
             )
