@@ -18,6 +18,8 @@ _THREADS = str(min(2, os.cpu_count() or 1))
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(_name, _THREADS)
 os.environ.setdefault("NAPARI_ASYNC", "0")
+# On processors with AMX, too, features are compared to 1e-4; tests of bf16 ask for it.
+os.environ.setdefault("INTER2FORMER_PRECISION", "fp32")
 os.environ.setdefault("MPLBACKEND", "Agg")
 if sys.platform.startswith("linux") and not (
     os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

@@ -15,5 +15,9 @@ class WeightsError(Inter2FormerError, ValueError):
     """A weights file is missing, damaged, foreign, or of another version."""
 
 
+class SettingsError(Inter2FormerError, ValueError):
+    """An environment variable asks for what is not there."""
+
+
 class PromptError(Inter2FormerError, ValueError):
     """The prompts can't be used: none given, outside the image, not finite, wrong shape."""

@@ -3,7 +3,8 @@
 Everything works without the compiled extension, more slowly. Two environment
 variables choose: ``INTER2FORMER_NO_NATIVE=1`` leaves the extension alone, and
 ``INTER2FORMER_ISA`` names the instruction set (``avx512``, ``avx2`` or
-``portable``) instead of the fastest that the processor has.
+``portable``) instead of the fastest that the processor has. The encoder's
+precision is the model's choice: `napari_inter2former.model.encoder_precision`.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from napari_inter2former.errors import SettingsError
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -82,7 +84,7 @@ def instruction_set() -> str:
 
     Raises
     ------
-    ValueError
+    SettingsError
         If ``INTER2FORMER_ISA`` names one that is not available here.
     """
     offered = instruction_sets()
@@ -90,7 +92,7 @@ def instruction_set() -> str:
         return "none"
     wanted = os.environ.get("INTER2FORMER_ISA") or offered[0]
     if wanted not in offered:
-        raise ValueError(
+        raise SettingsError(
             f"INTER2FORMER_ISA={wanted} is not available on this machine; "
             f"unset it or choose one of {', '.join(offered)}"
         )

@@ -11,6 +11,7 @@ from .inter2former import (
     TrainingOutput,
     build_model,
 )
+from .precision import encoder_precision
 
 __all__ = [
     "PRESETS",
@@ -20,5 +21,6 @@ __all__ = [
     "ModelConfig",
     "TrainingOutput",
     "build_model",
+    "encoder_precision",
     "reference_mask",
 ]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .layers import Conv, Rope, resize, rotate, shrink
+from .precision import Precision, products_in
 
 
 class LinearStem(nn.Module):
@@ -148,13 +149,15 @@ class Encoder(nn.Module):
 
         return whole(height), whole(width)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, image: Tensor, precision: Precision = "fp32") -> tuple[Tensor, list[Tensor]]:
         """Encode images.
 
         Parameters
         ----------
         image : Tensor
             float tensor (B, H, W, 3), roughly in [-1, 1]; H and W are multiples of 16.
+        precision : {"fp32", "bf16"}
+            Of the blocks' products; see `encoder_precision`.
 
         Returns
         -------
@@ -168,7 +171,8 @@ class Encoder(nn.Module):
         h, w = x.shape[1:3]
         fused = torch.zeros((), device=x.device)
         for i, block in enumerate(self.blocks, start=1):
-            x, y = block(x), block(y)
+            with products_in(precision):
+                x, y = block(x), block(y)
             if i % self.every == 0:
                 j = i // self.every - 1
                 norm = self.norms[j]

@@ -14,6 +14,7 @@ from napari_inter2former.kernels.hybrid import WeightPacking
 from .edges import StemEdges, correct_border
 from .encoder import Block, ConvStem
 from .layers import resize, shrink
+from .precision import Precision, products_in
 
 if TYPE_CHECKING:
     from .inter2former import Inter2Former
@@ -48,7 +49,7 @@ class FastEncoder:
     def __init__(self, model: Inter2Former, module: Any, isa: str) -> None:
         self.native, self.isa = module, isa
         encoder: Any = model.encoder
-        self.blocks = [self._block(block) for block in encoder.blocks]
+        self.blocks: list[Any] = []  # packed when fp32 is asked for
         self.stem = None
         if isinstance(encoder.stem, ConvStem) and isinstance(model.edges, StemEdges):
             self.stem = FastStem(self, encoder.stem, model.edges, model.upsampling.convs)
@@ -59,7 +60,9 @@ class FastEncoder:
             self.merges.append([self.linear(half, bias, norm) for half in both])
         self.tables: dict[tuple[int, int], list[Any]] = {}
 
-    def encode(self, model: Inter2Former, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def encode(
+        self, model: Inter2Former, images: Tensor, precision: Precision = "fp32"
+    ) -> tuple[Tensor, list[Tensor]]:
         """Return tokens and edge terms of (1, H, W, 3); see `Inter2Former.encode_batch`."""
         encoder, threads = model.encoder, torch.get_num_threads()
         picture = images * 2 - 1
@@ -71,15 +74,27 @@ class FastEncoder:
         else:
             x, edges = self.stem(picture[0])
             y, _ = self.stem(small[0], edges=False)
-        tokens = self._refine(encoder, x.contiguous(), y.contiguous(), threads)
+        tokens = self._refine(encoder, x.contiguous(), y.contiguous(), precision, threads)
         return tokens, edges
 
-    def _refine(self, encoder: Any, x: Tensor, y: Tensor, threads: int) -> Tensor:
-        """Run the blocks on tokens (1, h, w, C) of the image and its anchor map, in place; fuse."""
+    def _refine(
+        self, encoder: Any, x: Tensor, y: Tensor, precision: Precision, threads: int
+    ) -> Tensor:
+        """Run the blocks on tokens (1, h, w, C) of the image and its anchor map; fuse.
+
+        In bf16 PyTorch runs the blocks: it is PyTorch that has the processor's bf16 units.
+        """
         h, w = x.shape[1:3]
         fused = torch.zeros(())
-        for i, (block, packed) in enumerate(zip(encoder.blocks, self.blocks, strict=True), 1):
-            packed.run([self._grid(block, x), self._grid(block, y)], threads)
+        if precision == "fp32" and not self.blocks:
+            self.blocks = [self._block(block) for block in encoder.blocks]
+        for i, block in enumerate(encoder.blocks, start=1):
+            if precision == "fp32":
+                # In place.
+                self.blocks[i - 1].run([self._grid(block, x), self._grid(block, y)], threads)
+            else:
+                with products_in(precision):
+                    x, y = block(x), block(y)
             if i % encoder.every == 0:
                 j = i // encoder.every - 1
                 # Merging is linear, so the anchor map's part of it is made before resizing.

@@ -20,6 +20,7 @@ from .experts import HybridExperts
 from .fast_decoder import DecodedPart, DecoderPacking, FastDecoder
 from .fast_encoder import EncoderPacking
 from .first_layer import FirstLayer
+from .precision import Precision, encoder_precision
 from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
 from .quality import IoUHead
 from .reference_mask import Label
@@ -150,9 +151,9 @@ class Inter2Former(nn.Module):
 
     # Training and the plain twin of the fast path: batched, everything in full.
 
-    def encode_batch(self, images: Tensor) -> ImageFeatures:
+    def encode_batch(self, images: Tensor, precision: Precision = "fp32") -> ImageFeatures:
         """Encode images (B, H, W, 3) in [0, 1] whose sides are multiples of 16."""
-        tokens, levels = self.encoder(images * 2 - 1)
+        tokens, levels = self.encoder(images * 2 - 1, precision)
         if isinstance(self.edges, StemEdges) and not torch.is_grad_enabled():
             edges = self.edges.terms(levels, self.upsampling.convs)
         else:
@@ -199,7 +200,7 @@ class Inter2Former(nn.Module):
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> ImageFeatures:
-        """Encode an image.
+        """Encode an image, in the precision that suits the processor (`encoder_precision`).
 
         Parameters
         ----------
@@ -209,6 +210,7 @@ class Inter2Former(nn.Module):
         Returns
         -------
         ImageFeatures
+            float32.
         """
         height, width = image.shape[-2:]
         patch = self.config.patch
@@ -216,12 +218,13 @@ class Inter2Former(nn.Module):
         if any(padding):
             image = F.pad(image, padding, mode="replicate")
         padded = image.permute(0, 2, 3, 1).contiguous()
+        precision = encoder_precision(padded.device)
         fast = self._encoder_packing.of(self)
         if fast is None or padded.device.type != "cpu" or padded.dtype != torch.float32:
-            features = self.encode_batch(padded)
+            features = self.encode_batch(padded, precision)
             tokens, edges = features.tokens, features.edges
         else:
-            tokens, edges = fast.encode(self, padded)
+            tokens, edges = fast.encode(self, padded, precision)
         edges = [edge.contiguous() for edge in edges]
         background = self.prompt.background()
         return self.prepared(ImageFeatures(tokens, edges, (height, width), background))
