@@ -86,6 +86,19 @@ def test_other_weights_and_settings_find_nothing(model, tmp_path, monkeypatch):
     assert not calls
 
 
+def test_features_of_two_precisions_are_never_mixed(model, tmp_path, monkeypatch):
+    on_disk, in_memory = Predictor(model, disk_cache=tmp_path), Predictor(model)
+    calls = encodings(on_disk, monkeypatch)  # of both, as they share the model
+    for number, precision in enumerate(("fp32", "bf16"), start=1):
+        monkeypatch.setenv("INTER2FORMER_PRECISION", precision)
+        for _ in range(2):
+            for predictor in (on_disk, in_memory):
+                predictor.set_image(IMAGE)
+                predictor.prefetch(140, 120)
+        assert len(calls) == 2 * number
+        assert len(entries(tmp_path)) == number
+
+
 def test_a_round_trip_changes_nothing(tmp_path):
     cache = DiskCache(tmp_path)
     stored = features()

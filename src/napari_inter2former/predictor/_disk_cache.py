@@ -38,10 +38,11 @@ def default_folder() -> Path:
 class DiskCache:
     """Keep features in files named by what they were computed from.
 
-    The name is a hash of the window's normalised pixels, the network's configuration and weights
-    and the version of this package, so an entry is never out of date. Several processes may share
-    the folder: a file appears whole or not at all, and one that is cut short, changed or foreign
-    is computed anew and replaced. A disk that is full or can't be written to costs a warning.
+    The name is a hash of the window's normalised pixels, the encoder's precision, the network's
+    configuration and weights and the version of this package, so an entry is never out of date.
+    Several processes may share the folder: a file appears whole or not at all, and one that is cut
+    short, changed or foreign is computed anew and replaced. A disk that is full or can't be written
+    to costs a warning.
 
     Parameters
     ----------

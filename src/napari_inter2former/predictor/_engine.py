@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from napari_inter2former._cache import BoundedCache
+from napari_inter2former.model import encoder_precision
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.predictor._drawing import Drawing, keep_parts
 from napari_inter2former.prompts import Prompt, flatten
@@ -43,10 +44,10 @@ class Engine:
         first = next(iter(parameters()), None) if callable(parameters) else None
         self.device = torch.device("cpu") if first is None else first.device
 
-    @staticmethod
-    def key(image: Floats) -> str:
-        """Content key of a window: windows that look alike share features."""
-        digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
+    def key(self, image: Floats) -> str:
+        """Content key of a window: windows that look alike share features of one precision."""
+        kind = (image.shape, encoder_precision(self.device))
+        digest = hashlib.blake2b(repr(kind).encode(), digest_size=16)
         digest.update(image.data)
         return digest.hexdigest()
 
