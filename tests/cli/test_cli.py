@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_inter2former import __version__
+from napari_inter2former import __version__, kernels
 from napari_inter2former._files import OutputError, write_file
 from napari_inter2former.cli import main, make_parser
 from napari_inter2former.data import sample_folder
@@ -127,7 +127,17 @@ def test_info(weights, capsys):
     assert len(entry["sha256"]) == 64
     assert entry["sha256"] in text
     assert facts["kernels"]["instruction_set"] in ("avx512", "avx2", "portable", "none")
+    assert facts["encoder_precision"] == "fp32"
+    assert "encoder in fp32" in text
     assert facts["threads"] >= 1
+
+
+@pytest.mark.parametrize("setting", ["INTER2FORMER_PRECISION=fp8", "INTER2FORMER_ISA=sse9"])
+def test_settings_that_are_not_there(setting, capsys, monkeypatch):
+    if "ISA" in setting and not kernels.native_available():
+        pytest.skip("the extension is not available")
+    monkeypatch.setenv(*setting.split("="))
+    assert setting in fails(capsys, "info")
 
 
 def test_info_names_damaged_weights(weights, capsys):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FiguresError", "kept"]
 
-SAME = ("processor", "threads", "torch", "kernels_instruction_set", "version")
+SAME = ("processor", "threads", "torch", "kernels_instruction_set", "encoder_precision", "version")
 """What has to be the same for figures to stand in one file."""
 
 

@@ -29,6 +29,7 @@ def describe() -> dict[str, Any]:
 
     from napari_inter2former import __version__, kernels
     from napari_inter2former.benchmark._timing import matmul_rate
+    from napari_inter2former.model import encoder_precision
 
     rate = matmul_rate()
     return {
@@ -40,6 +41,7 @@ def describe() -> dict[str, Any]:
         "torch": torch.__version__,
         "torch_instruction_set": torch.backends.cpu.get_cpu_capability(),
         "kernels_instruction_set": kernels.instruction_set(),
+        "encoder_precision": encoder_precision(),
         "version": __version__,
         "matmul_tflops": rate,
         "bound_scale": REFERENCE_TFLOPS / rate,

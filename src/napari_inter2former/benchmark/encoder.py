@@ -10,15 +10,20 @@ from napari_inter2former.benchmark._result import Result
 from napari_inter2former.benchmark._scene import image, model
 from napari_inter2former.benchmark._suites import PRESETS, SIDES, chosen_presets, chosen_sides
 from napari_inter2former.benchmark._timing import matmul_rate, milliseconds
-from napari_inter2former.model import Inter2Former
+from napari_inter2former.model import Inter2Former, encoder_precision
 
 __all__ = ["gflop", "run"]
 
 
 @torch.inference_mode()
 def run(quick: bool) -> list[Result]:
-    """Measure encoding at 1024 and 2048 pixels, edge features included."""
+    """Measure encoding at 1024 and 2048 pixels, edge features included.
+
+    The rate beside it is that of the precision which the encoder runs in.
+    """
     results = []
+    precision = encoder_precision()
+    rate = matmul_rate("bfloat16" if precision == "bf16" else "float32")
     for preset in chosen_presets(("tiny",) if quick else PRESETS):
         for side in chosen_sides(SIDES[:1] if quick else SIDES):
             network, picture = model(preset), image(side)
@@ -32,7 +37,8 @@ def run(quick: bool) -> list[Result]:
                     size=side,
                     ms=ms,
                     gflop=gflop(preset, side),
-                    rate=matmul_rate(),
+                    rate=rate,
+                    figures={"precision": precision},
                 )
             )
     return results

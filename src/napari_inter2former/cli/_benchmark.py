@@ -74,7 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         machine = describe()
         print(
             f"{machine['processor']}, {machine['threads']} threads, kernels: "
-            f"{machine['kernels_instruction_set']}, PyTorch: {machine['torch_instruction_set']}; "
+            f"{machine['kernels_instruction_set']}, PyTorch: {machine['torch_instruction_set']}, "
+            f"encoder: {machine['encoder_precision']}; "
             f"matrix multiplication {machine['matmul_tflops']:.3f} TFLOP/s"
         )
         results = kept(arguments.json, machine) if arguments.keep else {}

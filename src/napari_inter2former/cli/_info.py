@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"napari-inter2former {facts['version']}")
     print(f"python     {facts['python']}, torch {facts['torch']}, {facts['system']}")
     print(f"processor  {facts['processor']}, {facts['cores']} cores, {facts['threads']} threads")
-    print(f"kernels    {native}")
+    print(f"kernels    {native}; encoder in {facts['encoder_precision']}")
     print("weights" + ("" if facts["weights"] else "    none found"))
     for entry in facts["weights"]:
         print(f"  {entry['name']:<12} {entry['path']}")
@@ -59,6 +59,7 @@ def collect() -> dict[str, Any]:
 
     from napari_inter2former import __version__, kernels
     from napari_inter2former.benchmark import processor
+    from napari_inter2former.model import encoder_precision
     from napari_inter2former.weights import list_models
 
     return {
@@ -73,6 +74,7 @@ def collect() -> dict[str, Any]:
             "native": kernels.native_available(),
             "instruction_set": kernels.instruction_set(),
         },
+        "encoder_precision": encoder_precision(),
         "weights": [_entry(model) for model in list_models()],
     }
 
