@@ -14,15 +14,15 @@ REFERENCE_TFLOPS = 0.25
 """Matrix-multiply rate that aims in milliseconds are for."""
 
 AIMS_MS = {
-    ("click/area=0.02", "tiny"): 8.0,
-    ("click/area=0.5", "tiny"): 30.0,
-    ("click/first", "tiny"): 40.0,
-    ("click/area=0.02", "base"): 14.0,
-    ("click/area=0.5", "base"): 70.0,
-    ("click/first", "base"): 90.0,
-    ("encode/1024", "tiny"): 350.0,
+    ("click/area=0.02", "tiny", 1024): 8.0,
+    ("click/area=0.5", "tiny", 1024): 30.0,
+    ("click/first", "tiny", 1024): 40.0,
+    ("click/area=0.02", "base", 1024): 14.0,
+    ("click/area=0.5", "base", 1024): 70.0,
+    ("click/first", "base", 1024): 90.0,
+    ("encode/1024", "tiny", 1024): 350.0,
 }
-"""Times that a click and encoding are meant to take at that rate."""
+"""Times that a click and encoding in fp32 are meant to take at that rate."""
 
 PARTS = {
     "embed": "prompt embedding (DPE), edge map",
@@ -32,6 +32,9 @@ PARTS = {
     "upsample": "upsampling (DLU), prompt skips",
     "rest": "reference mask, score, mask and box",
 }
+
+SHOWN = {"": 0, "tiny": 1, "small": 2, "base": 3}
+"""Order of the presets."""
 
 Rows = dict[tuple[str, str, int], dict[str, Any]]
 
@@ -47,8 +50,10 @@ def times(rows: Rows) -> list[str]:
         "| | size | ms | reference, ms | share | aim, ms | rate, TFLOP/s | share of rate |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for (name, preset, size), row in rows.items():
-        rate, aim = row["rate"], AIMS_MS.get((name, preset))
+    for key, row in rows.items():
+        name, preset, size = key
+        rate = row["rate"]
+        aim = AIMS_MS.get(key) if row.get("precision", "fp32") == "fp32" else None
         scaled = aim * REFERENCE_TFLOPS / rate if aim and rate else None
         share = row["tflops_share"]
         cells = [
@@ -65,13 +70,16 @@ def times(rows: Rows) -> list[str]:
     return lines
 
 
-def click_parts(rows: Rows, preset: str) -> list[str]:
+def click_parts(rows: Rows, preset: str, size: int) -> list[str]:
     """Where the time of a click goes."""
     names = ("click/area=0.02", "click/area=0.5", "click/first")
-    found = [rows.get((name, preset, 1024)) for name in names]
+    found = [rows.get((name, preset, size)) for name in names]
     if not all(row and row.get("parts") for row in found):
         return []
-    lines = [f"| `{preset}`, ms | 2 % | 50 % | first |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        f"| `{preset}` at {size} x {size}, ms | 2 % | 50 % | first |",
+        "| --- | ---: | ---: | ---: |",
+    ]
 
     def line(title: str, values: list[float]) -> None:
         lines.append(f"| {title} | " + " | ".join(number(v) for v in values) + " |")
@@ -89,9 +97,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("figures", type=Path)
     figures = json.loads(parser.parse_args().figures.read_text(encoding="utf-8"))
-    rows: Rows = {(r["name"], r["preset"], r["size"]): r for r in figures["results"]}
-    for preset in ("tiny", "small", "base"):
-        print("\n".join([*click_parts(rows, preset), ""]))
+    kinds = [r["name"].partition("/")[0] for r in figures["results"]]
+    results = sorted(
+        figures["results"],
+        key=lambda r: (kinds.index(r["name"].partition("/")[0]), SHOWN[r["preset"]], r["size"]),
+    )
+    rows: Rows = {(r["name"], r["preset"], r["size"]): r for r in results}
+    for preset, size in dict.fromkeys((preset, size) for _, preset, size in rows):
+        if lines := click_parts(rows, preset, size):
+            print("\n".join([*lines, ""]))
     print("\n".join(times(rows)))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,8 @@ from napari_inter2former.benchmark._plots import plot
 from napari_inter2former.benchmark._timing import medians
 from napari_inter2former.cli import main
 from napari_inter2former.predictor._engine import Engine
+
+TABLES = Path(__file__).parents[2] / "benchmarks" / "tables.py"
 
 
 def result(name: str, preset: str = "tiny", ms: float = 1.0, reference_ms: float = 4.0) -> Result:
@@ -134,12 +138,55 @@ def test_figures_are_added_to_those_of_an_earlier_run(tmp_path: Path) -> None:
     assert main([*arguments, "--suite", "encoder", "--suite", "sat", "--keep"]) == 0
     names = [one["name"] for one in json.loads(out.read_text())["results"]]
     assert names == [first[0]["name"], "sat/16x16", "spc/online", "spc/20"]
-    values = json.loads(out.read_text())
-    values["machine"]["threads"] = 99
-    out.write_text(json.dumps(values))
-    before = out.read_text()
-    assert main([*arguments, "--suite", "encoder", "--keep"]) != 0
-    assert out.read_text() == before
+    for key, value in {"threads": 99, "encoder_precision": "bf16"}.items():
+        values = json.loads(out.read_text())
+        values["machine"][key] = value
+        other = tmp_path / f"{key}.json"
+        other.write_text(before := json.dumps(values))
+        wrong = [*arguments, "--json", str(other), "--suite", "encoder", "--keep"]
+        assert main(wrong) != 0
+        assert other.read_text() == before
+
+
+@pytest.mark.usefixtures("little")
+def test_the_precision_of_encoding_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = {"float32": 1.0, "bfloat16": 2.0}
+    monkeypatch.setattr(encoder, "matmul_rate", rates.get)
+    out = tmp_path / "figures.json"
+    arguments = ["benchmark", "--quick", "--threads", "1", "--suite", "encoder"]
+    for precision, rate in (("fp32", 1.0), ("bf16", 2.0)):
+        monkeypatch.setenv("INTER2FORMER_PRECISION", precision)
+        assert main([*arguments, "--json", str(out)]) == 0
+        values = json.loads(out.read_text())
+        assert values["machine"]["encoder_precision"] == precision
+        first = values["results"][0]
+        assert (first["precision"], first["rate"]) == (precision, rate)
+        assert f"encoder: {precision}" in capsys.readouterr().out
+
+
+def test_tables_show_both_sizes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {"embed": 1, "attend": 2, "refine": 3, "locate": 4, "upsample": 5, "rest": 6}
+    figures = {"reference_ms": 9.0, "rate": 0.25, "tflops_share": None, "ratio": 0.5}
+    results = [
+        {"name": name, "preset": "tiny", "size": size, "ms": 8.0, "parts": shares, **figures}
+        for size in (2048, 1024)
+        for name in ("click/area=0.02", "click/area=0.5", "click/first")
+    ]
+    path = tmp_path / "figures.json"
+    path.write_text(json.dumps({"results": results}))
+    monkeypatch.setattr(sys, "argv", ["tables.py", str(path)])
+    runpy.run_path(str(TABLES), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "2 % | 50 %" in line] == [
+        f"| `tiny` at {size} x {size}, ms | 2 % | 50 % | first |" for size in (1024, 2048)
+    ]
+    # The aim is one for 1024 pixels.
+    assert "| `tiny` click/area=0.02 | 1024 | 8 | 9 | 50% | 8 | 0.250 |  |" in lines
+    assert "| `tiny` click/area=0.02 | 2048 | 8 | 9 | 50% |  | 0.250 |  |" in lines
 
 
 def test_plots(tmp_path: Path) -> None:
