@@ -182,6 +182,62 @@ def test_removed_clicks_and_preview(bench: Any, picture: Any) -> None:
     assert bench.keep(45, 60) == 1
 
 
+def test_a_labels_layer_that_nobody_used_goes(bench: Any, picture: Any) -> None:
+    first = bench.viewer.add_image(picture, name="first")
+    second = bench.viewer.add_image(picture, name="second")
+    own = bench.viewer.add_labels(np.zeros((60, 80), np.int32), name="own")
+    bench.viewer.layers.selection.active = first
+    bench.open()
+    made = []
+
+    def choose(image: Any) -> None:
+        bench.it.choose_image(image)
+        bench.idle()
+        made.append(bench.labels)
+
+    made.append(bench.labels)
+    choose(second)
+    assert made[0] not in bench.viewer.layers
+    assert made[1].name == "second objects"
+    bench.keep(20, 30)
+    bench.it.undo()
+    choose(first)
+    assert made[1] in bench.viewer.layers  # redo could still be wanted
+    assert made[2] in bench.viewer.layers
+    made[2].data[3, 4] = 9
+    choose(second)
+    assert made[3] is made[1]
+    assert made[2] in bench.viewer.layers
+    choose(first)
+    assert made[4] is made[2]
+    bench.it.choose_labels(None)
+    new = bench.labels
+    assert new is not made[2]
+    new.name = "mine"
+    bench.it.choose_labels(None)
+    assert new in bench.viewer.layers
+    last = bench.labels
+    bench.it.choose_labels(own)
+    assert last not in bench.viewer.layers
+    bench.it.choose_labels(None)
+    bench.widget.close()
+    assert set(bench.viewer.layers) == {first, second, own, made[1], made[2], new}
+
+
+def test_a_new_labels_layer_leaves_the_selection_alone(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture)
+    bench.open()
+    selection = bench.viewer.layers.selection
+    active: list[Any] = []
+    selection.events.active.connect(lambda event: active.append(event.value))
+    bench.it.choose_labels(None)
+    assert set(selection) == {bench.points}
+    assert selection.active is bench.points
+    assert not active
+    selection.active = image
+    assert active[-1] is image
+
+
 def test_removed_image(bench: Any, picture: Any) -> None:
     image = bench.viewer.add_image(picture, name="cells")
     bench.open()

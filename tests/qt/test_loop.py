@@ -10,6 +10,9 @@ import pytest
 pytestmark = pytest.mark.qt
 
 
+PREVIEW_REDRAWN = ("preview set_data", "preview thumbnail")
+
+
 def disc(shape: tuple[int, int], row: float, column: float, radius: float = 6) -> Any:
     rows, columns = np.mgrid[: shape[0], : shape[1]]
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
@@ -28,13 +31,14 @@ def test_it_finds_the_image_and_is_ready(bench: Any, picture: Any) -> None:
     image = bench.viewer.add_image(picture, name="cells")
     bench.open()
     assert bench.it.scene.image is image
+    # napari takes long over a new layer, so it is there before the first object.
+    assert bench.widget.labels_box.currentText() == bench.labels.name == "cells objects"
+    assert not bench.labels.data.any()
     assert bench.it.link.model == "tiny"
     assert bench.viewer.layers.selection.active is bench.points
     assert bench.points.mode == "add"
     assert bench.it.status.todo == "Click an object."
     assert ("prefetch", (29.5, 39.5)) in bench.predictors[0].calls
-    # No labels layer before there is something to keep.
-    assert bench.labels is None
 
 
 def test_click_shows_mask_and_accept_keeps_it(bench: Any, picture: Any) -> None:
@@ -70,9 +74,44 @@ def test_clicks_and_undo_redraw_no_point_that_looks_right(bench: Any, picture: A
     bench.it.undo()
     bench.it.redo()
     assert not redrawn
+    # Moves through the history are one redrawing each, of what they change.
+    for name in ("set_data", "thumbnail", "data", "translate", "shear"):
+        for layer in (bench.points, bench.preview):
+            where = "points" if layer is bench.points else "preview"
+            getattr(layer.events, name).connect(lambda e, w=where: redrawn.append(f"{w} {e.type}"))
+    bench.it.undo()
+    assert redrawn == ["points set_data", "points thumbnail", *PREVIEW_REDRAWN]
+    redrawn.clear()
+    bench.it.redo()
+    bench.idle()
+    assert redrawn == ["points set_data", "points thumbnail", *PREVIEW_REDRAWN]
+    redrawn.clear()
+    bench.it.scene.clicks.show(bench.clicks, bench.it.scene.plane())
+    assert not redrawn
     bench.points.symbol = "star"
     bench.it.undo()
     assert [str(symbol) for symbol in bench.points.symbol] == ["disc", "x"]
+
+
+@pytest.mark.parametrize("shear", [[0.3], [[1, 0], [0.3, 1]]])
+def test_a_transform_that_is_there_is_not_set_again(shear: Any) -> None:
+    from napari.layers import Image, Labels
+
+    from napari_inter2former._qt._own_layers import set_transform, transform_of
+    from napari_inter2former.annotation.planes import StackLayout
+
+    image = Image(np.zeros((4, 5)), scale=(2, 3), translate=(1, 2), rotate=20, shear=shear)
+    transform = transform_of(image, StackLayout((4, 5)))
+    layer = Labels(np.zeros((4, 5), np.uint8), **transform)
+    np.testing.assert_allclose(layer.data_to_world((3, 4)), image.data_to_world((3, 4)))
+    said: list[str] = []
+    layer.events.connect(lambda event: said.append(event.type))
+    set_transform(layer, transform)
+    assert not said
+    image.shear = [0.4]
+    set_transform(layer, transform_of(image, StackLayout((4, 5))))
+    assert "shear" in said
+    np.testing.assert_allclose(layer.data_to_world((3, 4)), image.data_to_world((3, 4)))
 
 
 def test_the_mask_of_a_huge_object_is_shown_in_its_place(bench: Any, picture: Any) -> None:
@@ -234,7 +273,7 @@ def test_clicks_during_encoding_are_answered_afterwards(bench: Any, picture: Any
     bench.click(40, 30, wait=False)
     bench.it.accept()
     assert "Enter is taken" in bench.said
-    assert bench.labels is None
+    assert not bench.labels.data.any()
     bench.predictors[0].gate.set()
     bench.idle()
     expected = disc((60, 80), 20, 30) | disc((60, 80), 40, 30)

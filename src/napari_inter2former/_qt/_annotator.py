@@ -147,6 +147,10 @@ class Annotator:
 
     def look(self) -> None:
         """Hand the visible plane to the worker, and encode what is visible."""
+        self._look()
+        self.refresh()
+
+    def _look(self) -> None:
         state = self.session.state
         plane = state.plane or self.scene.plane()
         if self.link is not None and plane is not None:
@@ -155,7 +159,6 @@ class Annotator:
                 self.link.predict(self.session.request, plane, state.clicks)
             else:
                 self.link.look_at(plane, self.scene.centre(plane))
-        self.refresh()
 
     # ---- steps -----------------------------------------------------------------------------------
 
@@ -209,13 +212,16 @@ class Annotator:
             self.status.error(f"'{layer.name}' can't be written to: {error}")
 
     def _ask(self, request: int | None) -> None:
-        """Ask for the mask of the present clicks; without any, show that and get ready."""
+        """Ask for the mask of the present clicks; without any, show that and get ready.
+
+        Whoever calls this refreshes.
+        """
         state = self.session.state
         if self.link is not None and request is not None and state.plane is not None:
             self.link.predict(request, state.plane, state.clicks)
         elif not state.clicks:
             self.scene.show_mask(state)
-            self.look()
+            self._look()
 
     def _accept_if_waiting(self) -> None:
         if self._accept_waits:

@@ -89,7 +89,7 @@ class Controller(Annotator):
     def close(self) -> None:
         """Stop: remove the own layers, disconnect, unbind, end the worker.
 
-        The labels stay; clicks of an unfinished object go with their layer.
+        Labels stay; clicks of an unfinished object go with their layer.
         """
         if self.link is None:
             return
@@ -100,6 +100,7 @@ class Controller(Annotator):
         link, self.link = self.link, None
         self.scene.remove_own_layers()
         self.scene.image = self.scene.labels = self.scene.layout = None
+        self.scene.drop_unused_labels()
         self.session.clear()
         link.close()
 
@@ -132,9 +133,10 @@ class Controller(Annotator):
         self.status.info(dropped or f"This is '{image.name}'.")
         self._add_own_layers()
         self.look()
+        self._later(self._prepare_labels)
 
     def choose_labels(self, layer: Labels | None) -> None:
-        """Put accepted objects into this layer; None makes a new one when it is needed.
+        """Put accepted objects into this layer, or a new one.
 
         A layer that can't take them is refused: the status says why, the former choice stays.
         """
@@ -149,6 +151,8 @@ class Controller(Annotator):
             self._use_labels(layer)
             if layer is not None:
                 self.scene.remember_labels(layer)
+            self.scene.drop_unused_labels()
+            self._prepare_labels()
             name = "a new labels layer" if layer is None else f"'{layer.name}'"
             self.status.info(f"Objects go to {name}.")
         self.refresh()
@@ -305,6 +309,7 @@ class Controller(Annotator):
             self._later(lambda: self.choose_image(image))
         else:
             self._ask(self.session.ask_again())
+            self.refresh()
 
     def _on_points(self, event: Any = None) -> None:
         """Points were added, moved, deleted, pasted, or their features edited: by the user."""
@@ -322,13 +327,16 @@ class Controller(Annotator):
             self.status.warn(str(error))
             clicks.show(session.state.clicks, session.state.plane)
         else:
-            clicks.style(positive)
-            if step is not None:
-                self._accept_waits = False
-                self.status.clear()
-                self._ask(step.request)
-            # A selected point looks neither like one kind nor the other.
+            # A selected point looks neither like one kind nor the other. napari selects a new one
+            # before it announces new features, and after it has announced new data.
+            clicks.deselect()
+            if step is None:
+                return
             self._later(clicks.deselect)
+            clicks.style(positive)
+            self._accept_waits = False
+            self.status.clear()
+            self._ask(step.request)
         self.refresh()
 
     # ---- layers ----------------------------------------------------------------------------------
@@ -361,6 +369,15 @@ class Controller(Annotator):
         self.session.clear()
         scene.show(self.session.state)
         self._use_labels(None)
+        # Not while napari is in the middle of removing layers.
+        self._later(scene.drop_unused_labels)
         if self.link is not None:
             self.link.forget()
         return dropped
+
+    def _prepare_labels(self) -> None:
+        """Make the labels layer before it is needed: napari takes long over that."""
+        scene = self.scene
+        if self.link is not None and scene.layout is not None and scene.labels is None:
+            self.labels_layer()
+            self.refresh()

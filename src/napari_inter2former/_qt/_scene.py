@@ -12,7 +12,7 @@ from napari.layers import Image, Labels, Layer
 from napari_inter2former._qt import _places
 from napari_inter2former._qt._contrast import Contrast
 from napari_inter2former._qt._own_layers import MARK, ClicksLayer, PreviewLayer
-from napari_inter2former._qt._targets import new_labels
+from napari_inter2former._qt._targets import is_unused, new_labels
 from napari_inter2former.annotation.pictures import mask_picture
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.annotation.session import State
@@ -53,6 +53,7 @@ class Scene:
         self.contrast = Contrast.PERCENTILES
         self._hidden: list[tuple[Layer, bool]] = []
         self._labels_of: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
+        self._made: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
 
     # ---- what there is ---------------------------------------------------------------------------
 
@@ -224,8 +225,22 @@ class Scene:
         layers = self.viewer.layers
         layer = new_labels(self.image, self.layout)
         below = self.preview.layer if self.preview is not None else None
+        place = layers.index(below) if below in layers else len(layers)
         active = layers.selection.active
-        layers.insert(layers.index(below) if below in layers else len(layers), layer)
-        if active is not None:
-            layers.selection.active = active
+        if active is None:
+            layers.insert(place, layer)
+        else:
+            # Nobody has to hear that napari makes it the active one: it takes long over that.
+            with layers.selection.events.blocker_all():
+                layers.insert(place, layer)
+                layers.selection.active = active
+        self._made[layer] = layer.name
         return layer
+
+    def drop_unused_labels(self) -> None:
+        """Remove labels layers that were made here and that nobody uses."""
+        for layer, name in list(self._made.items()):
+            if layer is not self.labels:
+                del self._made[layer]
+                if layer in self.viewer.layers and layer.name == name and is_unused(layer):
+                    self.viewer.layers.remove(layer)

@@ -22,6 +22,7 @@ __all__ = [
     "array_of",
     "check_labels",
     "ids_of",
+    "is_unused",
     "layer_of",
     "new_labels",
     "read_box",
@@ -136,6 +137,14 @@ def new_labels(image: Image, layout: StackLayout) -> Labels:
     return layer
 
 
+def is_unused(layer: Labels) -> bool:
+    """Whether nothing was ever put into a layer that `new_labels` made."""
+    ids, data = ids_of(layer), array_of(layer)
+    if ids is None or ids.next > 1:
+        return False
+    return not (data.largest() if isinstance(data, SparseLabels) else np.any(data))
+
+
 def read_box(
     layer: Labels, plane: Plane, box: tuple[int, int, int, int]
 ) -> npt.NDArray[np.integer[Any]]:
@@ -160,7 +169,7 @@ def write_edit(layer: Labels, write: Write) -> None:
             view = np.require(view, requirements="W")
             view[due] = values
             data[write.plane.region(edit.box)] = view
-        layer.refresh()
+        layer.refresh(extent=False)
     else:
         rows, columns = np.nonzero(due)
         layer.data_setitem(write.plane.indices(rows + edit.box[0], columns + edit.box[1]), values)

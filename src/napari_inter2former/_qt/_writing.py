@@ -81,6 +81,6 @@ def _put(layer: Labels, plane: Plane, rows: Any, columns: Any, values: Any) -> N
     data, indices = targets.array_of(layer), plane.indices(rows, columns)
     if isinstance(data, SparseLabels):
         data[indices] = values
-        layer.refresh()
+        layer.refresh(extent=False)
     else:
         layer.data_setitem(indices, values)
