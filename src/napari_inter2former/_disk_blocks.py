@@ -67,7 +67,7 @@ class DiskBlocks(MutableMapping[Key, Labels]):
         block: Labels = np.empty(shape, dtype)
         try:
             self._file.seek(place * block.nbytes)
-            self._file.readinto(memoryview(block).cast("B"))
+            self._file.readinto(block.data.cast("B"))
         except OSError as error:
             raise self._failed(error) from error
         self._keep(at, block)
@@ -100,7 +100,7 @@ class DiskBlocks(MutableMapping[Key, Labels]):
                 self._changed.remove(oldest)
                 try:
                     self._file.seek(self._places[oldest] * data.nbytes)
-                    self._file.write(memoryview(np.ascontiguousarray(data)).cast("B"))
+                    self._file.write(np.ascontiguousarray(data).data.cast("B"))
                 except OSError as error:
                     raise self._failed(error) from error
 

@@ -44,7 +44,16 @@ MAY_IMPORT = {
     "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
     "evaluation": BASE | {"__version__", "everything", "images", "predictor", "prompts", "weights"},
     "batch": BASE
-    | {"__version__", "evaluation", "everything", "images", "predictor", "scripting", "weights"},
+    | {
+        "__version__",
+        "evaluation",
+        "everything",
+        "images",
+        "predictor",
+        "prompts",
+        "scripting",
+        "weights",
+    },
     "benchmark": BASE
     | {"__version__", "data", "evaluation", "kernels", "model", "predictor", "prompts", "weights"},
 }

@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
                 settings=settings,
                 rendering=rendering,
                 threads=threads_of(arguments),
-                **outputs_of(image, arguments.out, arguments.format),
+                **outputs_of(image, arguments.out, arguments.format),  # type: ignore[arg-type]
             )
             for image in images
         ]

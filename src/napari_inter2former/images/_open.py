@@ -111,12 +111,11 @@ def _spacing(tiff: tifffile.TiffFile, series: int) -> Spacing:
 def _has_codec(page: Any) -> bool:
     """Whether tifffile can decode a page."""
     try:
-        return bool(
-            tifffile.TIFF.DECOMPRESSORS[page.compression]
-            and tifffile.TIFF.UNPREDICTORS[page.predictor]
-        )
+        _ = tifffile.TIFF.DECOMPRESSORS[page.compression]
+        _ = tifffile.TIFF.UNPREDICTORS[page.predictor]
     except KeyError:
         return False
+    return True
 
 
 def _without_codec(path: Path, opened: _Opened, series: int) -> StoredImage:
@@ -126,9 +125,11 @@ def _without_codec(path: Path, opened: _Opened, series: int) -> StoredImage:
         image = read_image(path)
         opened.close()
         return StoredImage((image,), "yx" if image.ndim == 2 else "yxs", path.name)
+    compression = chosen.keyframe.compression
+    name = getattr(compression, "name", compression)
     raise ImageError(
-        f"{path} is compressed by {chosen.keyframe.compression.name}, for which the package "
-        'imagecodecs is needed: pip install "napari-inter2former[files]".'
+        f"{path} is compressed by {name}, for which the package imagecodecs is needed: "
+        'pip install "napari-inter2former[files]".'
     )
 
 
