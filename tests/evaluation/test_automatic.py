@@ -11,7 +11,12 @@ import pytest
 
 from napari_inter2former.cli import main
 from napari_inter2former.evaluation import automatic
-from napari_inter2former.evaluation.automatic import AutomaticResult, best_overlaps
+from napari_inter2former.evaluation.automatic import (
+    AutomaticResult,
+    ImageCounts,
+    best_overlaps,
+    evaluate_everything,
+)
 from napari_inter2former.weights import save_weights
 
 from ..networks import smallest_model
@@ -32,14 +37,41 @@ def test_nothing_to_find_and_nothing_found():
     empty = np.zeros((5, 6), np.int32)
     assert best_overlaps(empty, empty) == ({}, 0)
     assert set(AutomaticResult().to_dict().values()) == {0, None}
+    nothing = AutomaticResult([ImageCounts("a", 0, 0, 0, 0, 0, 1.0)]).to_dict()
+    assert nothing["images"] == 1
+    assert nothing["ap50_per_image"] is None
 
 
 def test_figures():
-    figures = AutomaticResult(found=6, wrong=2, missed=4, close=3, clicked=4, images=2).to_dict()
+    images = [ImageCounts("a", 5, 0, 0, 3, 4, 1.0), ImageCounts("b", 1, 2, 4, 0, 0, 3.0)]
+    figures = AutomaticResult(images).to_dict()
+    assert figures["images"] == 2
     assert figures["ap50"] == 0.5
+    assert figures["ap50_per_image"] == pytest.approx((1 + 1 / 7) / 2)
     assert figures["precision50"] == 0.75
     assert figures["recall50"] == 0.6
     assert figures["within_0.05_of_one_click"] == 0.75
+    assert figures["seconds"] == 2.0
+
+
+@pytest.mark.slow
+def test_any_number_of_workers_gives_the_same_figures(tmp_path, dataset):
+    weights = str(save_weights(tmp_path / "small.safetensors", smallest_model()))
+    seen = []
+    alone, shared = (
+        evaluate_everything(
+            weights,
+            dataset,
+            max_images=2,
+            workers=workers,
+            progress=lambda *n: seen.append(n),
+        )["squares"].to_dict()
+        for workers in (1, 2)
+    )
+    for figures in (alone, shared):
+        assert figures.pop("seconds") > 0
+    assert alone == shared
+    assert seen == [("squares", done, 2) for done in range(3)] * 2
 
 
 def test_the_command_counts_every_object_once(tmp_path, dataset, squares, monkeypatch, capsys):
@@ -58,6 +90,8 @@ def test_the_command_counts_every_object_once(tmp_path, dataset, squares, monkey
     assert written["task"] == "everything"
     figures = written["datasets"]["squares"]
     assert figures["images"] == 3
+    assert [image["name"] for image in figures["each"]] == ["a", "b", "c"]
+    assert figures["each"][0]["found"] == 3
     assert figures["ap50"] == pytest.approx(3 / 5)  # of four one is missed, and one is wrong
     assert figures["precision50"] == figures["recall50"] == pytest.approx(3 / 4)
     assert figures["clicked"] == 9  # those of at least 64 pixels

@@ -35,7 +35,6 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "objects": None,
         "clicks": 20,
         "seed": 0,
-        "workers": 1,
         "report": None,
     },
     "everything": {"images": None},
@@ -70,7 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--clicks", type=natural, metavar="N", help="at most N clicks (%(default)s)"
     )
     parser.add_argument("--seed", type=int, help="of the choice of objects")
-    parser.add_argument("--workers", type=natural, metavar="N", help="processes (%(default)s)")
+    parser.add_argument(
+        "--workers", type=natural, default=1, metavar="N", help="processes (%(default)s)"
+    )
     parser.add_argument(
         "--json", required=True, type=Path, metavar="OUT", help="where to write the figures"
     )

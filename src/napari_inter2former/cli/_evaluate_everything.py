@@ -29,10 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
             bar.refresh()
 
         results = evaluate_everything(
-            predictor,
+            arguments.weights,
             arguments.data,
             arguments.split,
             max_images=arguments.images,
+            workers=arguments.workers,
+            predictor=predictor,
             progress=progress,
         )
     for name, result in results.items():
@@ -49,14 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
 def table(results: dict[str, AutomaticResult]) -> str:
     """Return the figures as a table of plain text."""
     width = max(len(name) for name in results)
-    lines = [f"{'':<{width}} {'images':>6} {'AP50':>6} {'prec.':>6} {'recall':>6} {'~1 click':>8}"]
+    head = ("images", "AP50", "image", "prec.", "recall", "~1 click", "s/image")
+    lines = [f"{'':<{width}} " + " ".join(f"{title:>8}" for title in head)]
     for name, result in results.items():
         figures = result.to_dict()
-        keys = ("ap50", "precision50", "recall50", "within_0.05_of_one_click")
+        keys = ("ap50", "ap50_per_image", "precision50", "recall50", "within_0.05_of_one_click")
         cells = ["-" if figures[key] is None else f"{figures[key]:.3f}" for key in keys]
-        lines.append(
-            f"{name:<{width}} {result.images:>6} "
-            + " ".join(f"{cell:>6}" for cell in cells[:3])
-            + f" {cells[3]:>8}"
-        )
+        cells += ["-" if figures["seconds"] is None else f"{figures['seconds']:.1f}"]
+        cells = [str(figures["images"]), *cells]
+        lines.append(f"{name:<{width}} " + " ".join(f"{cell:>8}" for cell in cells))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The click protocol on several processes, an image at a time."""
+"""Evaluation on several processes, an image at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari_inter2former._processors import processors
 from napari_inter2former.evaluation.datasets import MIN_AREA, find_datasets, select_objects
@@ -19,17 +19,20 @@ from napari_inter2former.evaluation.results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import Any
 
     from napari_inter2former.evaluation.datasets import Pair, Selection
     from napari_inter2former.evaluation.protocol import SupportsPredict
 
-__all__ = ["evaluate_parallel"]
+__all__ = ["default_predictor", "evaluate_parallel", "on_processes"]
 
 Job = tuple[str, "Pair", list[int], int, bool]
+P = TypeVar("P")
+R = TypeVar("R")
 
-_predictor: SupportsPredict | None = None
+_predictor: Any = None
 """The predictor of a worker process."""
 
 
@@ -101,7 +104,7 @@ def evaluate_parallel(
     totals = {name: len(selection) for name, selection in selections.items()}
     for name, total in totals.items():
         _report(progress, name, 0, total)
-    for name, results in _run(jobs, predictor, weights, make, workers):
+    for name, results in on_processes(_click, jobs, predictor, weights, make, workers):
         collected[name] += results
         _report(progress, name, len(collected[name]), totals[name])
     return EvaluationResult(_results(collected, selections), *weights_of(predictor))
@@ -114,29 +117,43 @@ def default_predictor(weights: str) -> SupportsPredict:
     return Predictor(weights)
 
 
-def _run(
-    jobs: list[Job],
-    predictor: SupportsPredict,
+def on_processes(
+    work: Callable[..., R],
+    jobs: Sequence[tuple[Any, ...]],
+    predictor: P,
     weights: str,
-    make: Callable[[str], SupportsPredict],
+    make: Callable[[str], P],
     workers: int,
-) -> Iterator[tuple[str, list[ObjectResult]]]:
+) -> Iterator[R]:
+    """Do jobs, each with a predictor of its process, and yield the results in their order.
+
+    Parameters
+    ----------
+    work : callable
+        A module's own function, called with the predictor and what a job holds.
+    jobs : sequence of tuple
+        The other arguments of each call.
+    predictor : object
+        For the jobs that run in this process.
+    weights, make, workers
+        See `evaluate_parallel`.
+    """
     if workers == 1:
-        for name, pair, numbers, max_clicks, keep in jobs:
-            yield name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep)
+        for job in jobs:
+            yield work(predictor, *job)
         return
     threads = max(1, processors() // workers)
     # A forked process would inherit torch's threads in an unknown state.
     with ProcessPoolExecutor(
-        min(workers, len(jobs)),
+        max(1, min(workers, len(jobs))),
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start_worker,
         initargs=(weights, make, threads),
     ) as pool:
-        yield from pool.map(_do_job, jobs)
+        yield from pool.map(_work, [work] * len(jobs), jobs)
 
 
-def _start_worker(weights: str, make: Callable[[str], SupportsPredict], threads: int) -> None:
+def _start_worker(weights: str, make: Callable[[str], Any], threads: int) -> None:
     global _predictor
     os.environ["OMP_NUM_THREADS"] = str(threads)
     _predictor = make(weights)
@@ -146,10 +163,19 @@ def _start_worker(weights: str, make: Callable[[str], SupportsPredict], threads:
         torch.set_num_threads(threads)
 
 
-def _do_job(job: Job) -> tuple[str, list[ObjectResult]]:
-    assert _predictor is not None
-    name, pair, numbers, max_clicks, keep = job
-    return name, evaluate_image(_predictor, pair, numbers, max_clicks, keep=keep)
+def _work(work: Callable[..., R], job: tuple[Any, ...]) -> R:
+    return work(_predictor, *job)
+
+
+def _click(
+    predictor: SupportsPredict,
+    name: str,
+    pair: Pair,
+    numbers: list[int],
+    max_clicks: int,
+    keep: bool,
+) -> tuple[str, list[ObjectResult]]:
+    return name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep)
 
 
 def _results(
