@@ -68,7 +68,7 @@ def transform_of(image: Image, layout: StackLayout) -> dict[str, Any]:
 def set_transform(layer: Layer, transform: dict[str, Any]) -> None:
     """Set what differs: each setting redraws the layer, even if nothing changes."""
     for name, value in transform.items():
-        now = _shear(layer) if name == "shear" else getattr(layer, name)
+        now: Any = _shear(layer) if name == "shear" else getattr(layer, name)
         if name == "affine":
             now = now.affine_matrix
         if name == "units":
@@ -93,11 +93,13 @@ def _shear(layer: Layer) -> npt.NDArray[np.float64]:
 def one_redraw(layer: Layer) -> Iterator[None]:
     """Let a layer announce all changes at the end, as one.
 
-    napari slices, redraws and lists a layer anew for each single setting.
+    napari slices, redraws and lists a layer anew for each single setting. The layers here lie
+    within the image, so its extent is that of all; their thumbnails are made by the settings, and
+    the layer list shows them when it hears of new data.
     """
     with layer.events.blocker_all():
         yield
-    layer.refresh()
+    layer.refresh(thumbnail=False, highlight=False, extent=False)
 
 
 class ClicksLayer:
