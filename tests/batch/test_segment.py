@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import tracemalloc
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,26 +74,27 @@ def test_compact_labels(job, clicks, tmp_path):
 
 @pytest.mark.parametrize("form", ["tiff", "zarr"])
 def test_a_slide_is_segmented_in_little_memory(tmp_path, weights, form):
-    """Labels in memory would take 400 MB, the image 200 MB."""
+    """Labels in memory would take 196 MB, the image 98 MB."""
     zarr = pytest.importorskip("zarr", minversion="3")
-    shape, image = (10_000, 10_000), tmp_path / "slide.zarr"
+    shape, image = (7_000, 7_000), tmp_path / "slide.zarr"
     array = zarr.create_array(str(image), shape=shape, chunks=(512, 512), dtype="uint16")
     yy, xx = np.mgrid[:512, :512]
-    for at in (3584, 8704):
+    for at in (3584, 6144):
         array[at : at + 512, at : at + 512] = 200 + 900 * (np.hypot(yy - 250, xx - 260) < 40)
     clicks = tmp_path / "clicks.csv"
-    clicks.write_text("object,row,column,positive\n1,3834,3844,true\n2,8954,8964,true\n")
+    clicks.write_text("object,row,column,positive\n1,3834,3844,true\n2,6394,6404,true\n")
     outputs = outputs_of(image, tmp_path / "out", form)
     job = Job(kind="segment", clicks=str(clicks), model=weights, **outputs)
     tracemalloc.start()
     try:
-        with pytest.warns(UserWarning, match="are not stored"):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "[^.]*chunks of the zarr array")  # most are missing
             outcome = do_job(job)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     assert not outcome.error
-    assert peak < 160 << 20
+    assert peak < 150 << 20, peak
     with Path(job.table).open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == outcome.objects
