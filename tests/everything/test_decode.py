@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from napari_inter2former.everything import segment_everything
-from napari_inter2former.everything._decode import PIECE, decode_first_clicks, encode
+from napari_inter2former.everything._decode import PIECE, _near, decode_first_clicks, encode
 from napari_inter2former.model import reference_mask as rm
 
 from ..networks import smallest_model
@@ -40,17 +43,64 @@ def test_pieces_lie_round_their_clicks(model, shape):
             assert stop == length or stop - at >= 16 * (PIECE // 2 - 1) or start == 0
 
 
-def test_a_small_window_is_one_piece(model):
-    """Then a click draws what the model's own decoder draws."""
+def test_a_click_draws_what_the_models_own_decoder_draws_there(model):
+    """Of a small window, which is one piece."""
     pixels = np.random.default_rng(0).random((150, 180, 3), dtype=np.float32)
     features = encode(model, pixels)
-    (piece,) = decode_first_clicks(model, features, [(70, 40)])
-    reference = rm.new(150, 180)
-    rm.add_click(reference, 70, 40, positive=True)
-    expected = model.decode(features, reference)
-    assert piece.frame == (0, 0, 150, 180)
-    assert piece.box == expected.box
-    np.testing.assert_allclose(piece.logits, expected.logits.numpy(), atol=1e-4)
+    rows, columns = np.random.default_rng(1).integers(0, (150, 180), (20, 2)).T
+    clicks = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    drawn = 0
+    for click, piece in zip(clicks, decode_first_clicks(model, features, clicks), strict=True):
+        assert piece.frame == (0, 0, 150, 180)
+        reference = rm.new(150, 180)
+        rm.add_click(reference, *click, positive=True)
+        logits, box, _ = model.decode(features, reference)
+        whole = np.full((150, 180), -100.0, np.float32)
+        whole[box[0] : box[2], box[1] : box[3]] = logits.numpy()
+        r0, c0, r1, c1 = piece.box
+        np.testing.assert_allclose(piece.logits, whole[r0:r1, c0:c1], atol=1e-4)
+        drawn += piece.logits.size > 0
+    assert drawn
+
+
+def test_only_what_is_connected_with_the_click_is_upsampled():
+    low = torch.full((9, 12), -3.0)
+    low[2:4, 3:5] = low[7, 10] = 2.0
+    assert _near(low, (3, 4)) == (1, 2, 5, 6)
+    assert _near(low, (7, 10)) == (6, 9, 9, 12)
+    assert _near(low, (5, 5)).empty
+
+
+def test_the_plain_decoder_draws_the_same(model):
+    pixels = np.random.default_rng(0).random((200, 330, 3), dtype=np.float32)
+    features = encode(model, pixels)
+    rows, columns = np.random.default_rng(1).integers(0, (200, 330), (12, 2)).T
+    clicks = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    plain = decode_first_clicks(model, replace(features, decoder=None), clicks)
+    for piece, twin in zip(decode_first_clicks(model, features, clicks), plain, strict=True):
+        assert piece.frame == twin.frame
+        assert piece.box == twin.box
+        np.testing.assert_allclose(piece.logits, twin.logits, atol=1e-3)
+        assert piece.iou == (None if twin.iou is None else pytest.approx(twin.iou, abs=1e-3))
+
+
+def test_threads_change_nothing(model):
+    pixels = np.random.default_rng(0).random((200, 330, 3), dtype=np.float32)
+    features = encode(model, pixels)
+    rows, columns = np.random.default_rng(1).integers(0, (200, 330), (12, 2)).T
+    clicks = list(zip(rows.tolist(), columns.tolist(), strict=True))
+    threads = torch.get_num_threads()
+    drawn = []
+    try:
+        for n in (1, 3):
+            torch.set_num_threads(n)
+            drawn.append(decode_first_clicks(model, features, clicks))
+            assert torch.get_num_threads() == n
+    finally:
+        torch.set_num_threads(threads)
+    for piece, other in zip(*drawn, strict=True):
+        assert piece[1:] == other[1:]
+        np.testing.assert_array_equal(piece.logits, other.logits)
 
 
 def test_what_the_network_draws_between_two_clicks_changes_nothing(model):

@@ -19,6 +19,8 @@ from .reference_mask import Label
 from .upsampling import object_box
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .inter2former import ImageFeatures, Inter2Former
 
 __all__ = ["DecodedPart", "DecoderPacking", "FastDecoder"]
@@ -123,9 +125,16 @@ class FastDecoder:
         )
 
     def decode(
-        self, model: Inter2Former, features: ImageFeatures, reference: Tensor
+        self,
+        model: Inter2Former,
+        features: ImageFeatures,
+        reference: Tensor,
+        box_of: Callable[[Tensor], TokenBox] = object_box,
     ) -> DecodedPart:
-        """Decode one mask; see `Inter2Former.decode_plain`."""
+        """Decode one mask; see `Inter2Former.decode_plain`.
+
+        `box_of` tells by the localisation branch's logits (h, w) where to upsample.
+        """
         h, w, dim = features.tokens.shape[1:]
         memory = self.memory(h, w, dim)
         x, y = (tokens.view(h * w, dim) for tokens in memory.tokens)
@@ -136,7 +145,7 @@ class FastDecoder:
             self.refine(i, x, edge, y)
             x, y = y, x
         low_resolution = self.locate(x).view(h, w)
-        found = object_box(low_resolution)
+        found = box_of(low_resolution)
         x = x.view(h, w, dim)
         logits = x.new_zeros(0, 0)
         if not found.empty:
