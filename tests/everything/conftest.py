@@ -68,7 +68,7 @@ class FakeNetwork:
                 mask = near & (parts[inside] == 0)
             logits = np.where(mask, 4.0, -4.0).astype(np.float32)
             box = (r0, c0, r1, c1)
-            likely = 0.95 if parts[row, column] else 0.45
+            likely = 0.95 if parts[row, column] else 0.47
             pieces.append(_decode.Piece(logits, box, box, likely))
         return pieces
 

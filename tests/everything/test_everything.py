@@ -10,11 +10,13 @@ from napari_inter2former.everything import (
     segment_everything,
     stream_everything,
 )
-from napari_inter2former.everything._blocks import HALO, block_side, blocks_of
+from napari_inter2former.everything._blocks import HALO, Block, block_side, blocks_of
 from napari_inter2former.everything._decode import Piece
+from napari_inter2former.everything._find import find_objects
 from napari_inter2former.everything._merge import surviving
 from napari_inter2former.everything._shapes import cut_out, deepest
 from napari_inter2former.predictor import Mask
+from napari_inter2former.predictor._windows import Window
 
 AT_ONE = EverythingSettings(zoom=1)
 
@@ -47,6 +49,36 @@ def test_no_seams_between_blocks(fake, grid_of_discs, picture, worst_iou):
     result = segment_everything(picture(truth), fake, settings=AT_ONE)
     assert result.labels.max() == truth.max()
     assert worst_iou(result.labels, truth) > 0.99
+
+
+def test_nothing_is_looked_for_inside_objects_that_are_found(fake, discs, picture, monkeypatch):
+    truth = discs((200, 200), [(100, 100, 75)])
+    clicked = []
+    decode = fake.decode
+
+    def remembering(features, clicks):
+        clicked.extend(clicks)
+        return decode(features, clicks)
+
+    monkeypatch.setattr(fake, "decode", remembering)
+    settings = EverythingSettings(zoom=1, spacing=16)
+    assert segment_everything(picture(truth), fake, settings=settings).labels.max() == 1
+    grid = Block(Window(0, 0, 0, 200, 200), (0, 0, 200, 200)).clicks(16)
+    assert sum(truth[click] for click in grid) > 60
+    # The first few clicks go together, before anything is known.
+    assert 0 < sum(truth[click] for click in clicked) < 20
+
+
+def test_an_object_that_is_cut_off_is_drawn_again_round_its_middle(fake, discs, picture):
+    """It is clicked at its rim, and nowhere else: its other end lies outside of that frame."""
+    truth, click = discs((300, 300), [(150, 150, 70)]), (85, 150)
+    pixels = np.repeat(picture(truth)[..., None] / 220, 3, axis=2).astype(np.float32)
+    features = fake.encode(pixels)
+    shape = cut_out(fake.decode(features, [click])[0], click, (300, 300))
+    assert shape is not None
+    assert shape.cut
+    (found,) = find_objects(fake, features, [click])
+    assert found.shape.area == np.count_nonzero(truth)
 
 
 @pytest.mark.parametrize("radius", [6, 12, 80])

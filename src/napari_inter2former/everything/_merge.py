@@ -13,7 +13,7 @@ from napari_inter2former.everything._shapes import Box, intersection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["surviving", "surviving_of_parts"]
+__all__ = ["meeting", "surviving", "surviving_of_parts"]
 
 COVERED = 0.6
 """A mask that shares more than this part of the smaller of two with a better one is dropped."""
@@ -96,14 +96,14 @@ def surviving_of_parts(
     for part, count in enumerate(counts):
         if not count:
             continue
-        near = [int(p) for p in np.flatnonzero(_meeting(extents, extents[part])) if p <= part]
+        near = [int(p) for p in np.flatnonzero(meeting(extents, extents[part])) if p <= part]
         for other in near:
             if not counts[other]:
                 continue
             for i in range(int(starts[part]), int(starts[part + 1])):
                 stop = i if other == part else int(starts[other + 1])
                 start = int(starts[other])
-                for j in start + np.flatnonzero(_meeting(boxes[start:stop], boxes[i])):
+                for j in start + np.flatnonzero(meeting(boxes[start:stop], boxes[i])):
                     a, b = read(part)[i - starts[part]], read(other)[int(j) - start]
                     common = intersection(a.data, a.box, b.data, b.box)
                     if common > COVERED * min(a.area, b.area):
@@ -121,7 +121,10 @@ def surviving_of_parts(
     ]
 
 
-def _meeting(boxes: npt.NDArray[np.int64], box: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+def meeting(
+    boxes: npt.NDArray[np.int64], box: npt.NDArray[np.int64] | Box
+) -> npt.NDArray[np.bool_]:
+    """Tell which boxes, (n, 4), share a pixel with a box."""
     return np.asarray(
         (boxes[:, 0] < box[2])
         & (boxes[:, 1] < box[3])
