@@ -40,7 +40,8 @@ MAY_IMPORT = {
     "weights": BASE | {"model"},
     "predictor": BASE | {"__version__", "images", "kernels", "model", "prompts", "weights"},
     "scripting": BASE | {"images", "predictor", "prompts", "weights"},
-    "everything": BASE | {"images", "model", "predictor", "prompts", "scripting", "weights"},
+    "everything": BASE
+    | {"images", "kernels", "model", "predictor", "prompts", "scripting", "weights"},
     "annotation": BASE | {"everything", "images", "predictor", "prompts", "scripting", "weights"},
     "evaluation": BASE | {"__version__", "everything", "images", "predictor", "prompts", "weights"},
     "batch": BASE
