@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -59,5 +60,5 @@ def products_in(precision: Precision) -> AbstractContextManager[object]:
 
 def _has_amx() -> bool:
     """Whether the processor multiplies bf16 tiles, and PyTorch can; older ones do not tell."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: Mapping[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("amx_bf16")) and torch.backends.mkldnn.is_available()
