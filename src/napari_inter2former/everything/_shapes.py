@@ -42,7 +42,7 @@ class Shape:
         0 to 1, how good a mask it is: the predicted IoU, and of a network without that head the
         share of its pixels with a logit above 1.
     cut : bool
-        Whether it reaches a border of its frame that is none of the window.
+        Whether it reaches a border of what was drawn that is none of the window.
     """
 
     data: Bools
@@ -79,12 +79,12 @@ def cut_out(piece: Piece, click: tuple[int, int], window: tuple[int, int]) -> Sh
     logits = piece.logits[inside]
     r0, c0 = piece.box[0] + top, piece.box[1] + left
     box = (r0, c0, r0 + height, c0 + width)
-    frame = piece.frame
+    drawn = piece.box
     lines = (
-        (data[0], box[0] <= frame[0] > 0),
-        (data[:, 0], box[1] <= frame[1] > 0),
-        (data[-1], box[2] >= frame[2] < window[0]),
-        (data[:, -1], box[3] >= frame[3] < window[1]),
+        (data[0], box[0] <= drawn[0] > 0),
+        (data[:, 0], box[1] <= drawn[1] > 0),
+        (data[-1], box[2] >= drawn[2] < window[0]),
+        (data[:, -1], box[3] >= drawn[3] < window[1]),
     )
     cut = any(at and int(np.count_nonzero(line)) >= TOUCHING_PIXELS for line, at in lines)
     score = piece.iou
