@@ -214,9 +214,14 @@ class Scene:
             self._labels_of[self.image] = layer
 
     def remembered_labels(self) -> Labels | None:
-        """Return the labels that this image's objects went to, if they are still there."""
+        """Return the labels that this image's objects went to, if they are still there.
+
+        One that was made here and that nobody uses may not suit the channels chosen now.
+        """
         layer = self._labels_of.get(self.image) if self.image is not None else None
-        return layer if layer is not None and layer in self.viewer.layers else None
+        if layer is None or layer not in self.viewer.layers or self._idle(layer):
+            return None
+        return layer
 
     def add_labels(self) -> Labels:
         """Make an empty labels layer, below the own layers, and leave the active one active."""
@@ -239,8 +244,12 @@ class Scene:
 
     def drop_unused_labels(self) -> None:
         """Remove labels layers that were made here and that nobody uses."""
-        for layer, name in list(self._made.items()):
+        for layer in list(self._made):
             if layer is not self.labels:
+                idle = layer in self.viewer.layers and self._idle(layer)
                 del self._made[layer]
-                if layer in self.viewer.layers and layer.name == name and is_unused(layer):
+                if idle:
                     self.viewer.layers.remove(layer)
+
+    def _idle(self, layer: Labels) -> bool:
+        return self._made.get(layer) == layer.name and is_unused(layer)
