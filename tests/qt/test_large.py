@@ -184,10 +184,9 @@ def test_contrast_as_displayed_follows_the_layers(bench: Any, picture: Any) -> N
 def test_a_click_that_waits_outlives_a_change_of_contrast(bench: Any, picture: Any) -> None:
     layer = bench.viewer.add_image(picture)
     bench.open()
-    bench.it.choose_contrast(Contrast.DISPLAYED)
     predictor = bench.predictors[0]
     predictor.gate.clear()  # the image is being encoded
-    bench.it.look()
+    bench.it.choose_contrast(Contrast.DISPLAYED)
     bench.qtbot.waitUntil(lambda: bench.it.link.encoding, timeout=10_000)
     bench.click(30, 40, wait=False)
     layer.contrast_limits = (50, 150)
