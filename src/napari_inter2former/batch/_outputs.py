@@ -60,17 +60,12 @@ def write_planes(
 
     Parameters
     ----------
-    path : pathlib.Path
-        See `write_labels`.
-    planes : iterable of arrays of int32, (height, width)
-        In order, the last axis before rows and columns counting fastest. Each is asked for once,
-        and not used any more when the next one is.
+    path, planes, check
+        See `write_tiff`.
     layout : Layout
-        Shape and axes of all labels.
+        Shape, axes and type of all labels.
     provenance : mapping
         See `write_labels`.
-    check : callable
-        Called before what is there is replaced; what it raises leaves that as it is.
 
     Raises
     ------
