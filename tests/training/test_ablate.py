@@ -17,7 +17,7 @@ from napari_inter2former.weights import load_model
 def test_every_row_is_a_configuration_of_its_own() -> None:
     configs = [replace(PRESETS["tiny"], **row.config) for row in ablate.ROWS.values()]
     kinds = [
-        (config, *row.sampling, *row.training)
+        (config, *row.sampling, *row.training, *row.left_out)
         for config, row in zip(configs, ablate.ROWS.values(), strict=True)
     ]
     assert len(set(kinds)) == len(ablate.ROWS)
@@ -41,6 +41,7 @@ def test_rows_are_trained_once_evaluated_and_written(
     figures = json.loads((tmp_path / "run" / "ablation.json").read_text())
     assert list(figures) == ["base", "non-dlu", "vqa"]
     assert 0 <= figures["vqa"]["datasets"]["discs"]["iou_at"]["3"] <= 1
+    assert 0 <= figures["vqa"]["training"]["iou"] <= 1
     # Again: everything is there already, until the budget changes.
     assert ablate.main(arguments) == 0
     assert "training" not in capsys.readouterr().out
