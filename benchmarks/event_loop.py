@@ -8,8 +8,8 @@ time that two ticks of a timer lie further apart than the limit is listed, with 
 which it happened and where the loop's thread was: a second thread looks there meanwhile. Time for
 which the thread could have run but got no processor, because other programs had it, is left out.
 
-The same window does what napari does by itself first, before the widget is there: a point is added
-to a points layer, a disc painted in a labels layer of 1,024 x 1,024. No plugin that shows clicks and
+Before the widget is there, the same window does what napari does by itself: a point is added to a
+points layer, a disc painted in a labels layer of 1,024 x 1,024. No plugin that shows clicks and
 masks in layers holds the loop for less.
 """
 
