@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_inter2former._files import OutputError
 from napari_inter2former._sparse import Key, Labels, SparseLabels
@@ -110,7 +111,9 @@ class DiskBlocks(MutableMapping[Key, Labels]):
 
 
 @contextmanager
-def labels_on_disk(path: Path, shape: tuple[int, ...]) -> Iterator[SparseLabels]:
+def labels_on_disk(
+    path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike = np.int32
+) -> Iterator[SparseLabels]:
     """Make labels of any size, full of zeros, in bounded memory.
 
     Parameters
@@ -118,12 +121,14 @@ def labels_on_disk(path: Path, shape: tuple[int, ...]) -> Iterator[SparseLabels]
     path : pathlib.Path
         Of the file that holds the blocks that are written to; it is deleted at the end.
     shape : tuple of int
-        (height, width).
+        (..., height, width).
+    dtype : NumPy data type
+        An integer type.
 
     Yields
     ------
     SparseLabels
-        Of int32.
+        Empty.
 
     Raises
     ------
@@ -132,6 +137,6 @@ def labels_on_disk(path: Path, shape: tuple[int, ...]) -> Iterator[SparseLabels]
     """
     blocks = DiskBlocks(path)
     try:
-        yield SparseLabels(shape, np.int32, blocks)
+        yield SparseLabels(shape, dtype, blocks)
     finally:
         blocks.close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SparseLabels", "SparseLevel"]
+__all__ = ["SparseLabels", "SparseLevel", "holds"]
 
 BLOCK = 512
 """Side of a block, in pixels of the last two axes."""
@@ -85,6 +85,10 @@ class SparseLabels:
     def largest(self) -> int:
         """Return the largest number in it; another thread may write to it meanwhile."""
         return max((int(block.max()) for block in list(self._blocks.values())), default=0)
+
+    def holds(self, key: Any) -> bool:
+        """Whether a region, given as for reading, was written to; if not, it is empty."""
+        return next(self._touched(_ranges(key, self.shape)[0], stored=True), None) is not None
 
     def __getitem__(self, key: Any) -> Any:
         """Read a region: an integer or a slice (forwards) for each axis; left out axes are whole.
@@ -188,6 +192,20 @@ class SparseLabels:
         for at in itertools.product(*spans):
             if not stored or at in self._blocks:
                 yield at
+
+
+def holds(array: Any, key: Any) -> bool:
+    """Whether a region of labels may hold something, as far as that is known without reading it.
+
+    Parameters
+    ----------
+    array : array-like
+        `SparseLabels`, or what passes the question on to them, know; of others it may.
+    key
+        The region, as for reading.
+    """
+    ask = getattr(array, "holds", None)
+    return True if ask is None else bool(ask(key))
 
 
 class SparseLevel:

@@ -53,7 +53,12 @@ def test_only_what_is_written_takes_memory():
     assert sparse.size == 10**10
     sparse[70_000:70_010, 80_000:80_020] = 0
     assert sparse.nbytes == 0
+    assert not sparse.holds(...)
     sparse[70_000:70_010, 80_000:80_020] = 3
+    assert sparse.holds(...)
+    assert sparse.holds((slice(69_000, 70_001), slice(80_000, None)))
+    assert not sparse.holds((slice(0, 69_000), slice(None)))
+    assert not sparse.holds((slice(50_000, 50_000), slice(None)))
     assert 0 < sparse.nbytes <= 4 * 4 * 512 * 512
     assert int(sparse[70_005, 80_005]) == 3
     levels = sparse.levels()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former._sparse import holds
 from napari_inter2former.errors import ImageError
 
 __all__ = ["ChannelStack", "LazyPlane", "cut", "planes_of", "stack_channels"]
+
+Index: TypeAlias = tuple[int | slice | None, ...]
 
 
 class LazyPlane:
@@ -20,45 +23,69 @@ class LazyPlane:
     ----------
     array : array-like
         With ``shape``, ``dtype`` and slicing.
-    index : tuple of int or None
-        A position for every axis that is fixed, None for those that stay.
+    index : tuple of int, slice or None
+        See `cut`.
     """
 
-    def __init__(self, array: Any, index: tuple[int | None, ...]) -> None:
+    def __init__(self, array: Any, index: Index) -> None:
         self.array = array
         self._index = index
         self.dtype = array.dtype
         self.shape: tuple[int, ...] = tuple(
-            int(n) for n, at in zip(array.shape, index, strict=True) if at is None
+            int(n) if at is None else len(range(int(n))[at])
+            for n, at in zip(array.shape, index, strict=True)
+            if not isinstance(at, int)
         )
         self.ndim = len(self.shape)
         chunks = getattr(array, "chunks", None)
         if isinstance(chunks, tuple) and len(chunks) == len(index):
-            self.chunks = tuple(n for n, at in zip(chunks, index, strict=True) if at is None)
+            self.chunks = tuple(
+                n for n, at in zip(chunks, index, strict=True) if not isinstance(at, int)
+            )
 
     def __getitem__(self, key: Any) -> Any:
         """Read a region; one int, slice or Ellipsis per axis that stays."""
+        return self.array[self._outside(key)]
+
+    def holds(self, key: Any) -> bool:
+        """Whether a region of labels may hold something: `napari_inter2former._sparse.holds`."""
+        return holds(self.array, self._outside(key))
+
+    def _outside(self, key: Any) -> tuple[Any, ...]:
+        """Return the index of a region in the whole array."""
         wanted = list(key) if isinstance(key, tuple) else [key]
         if Ellipsis in wanted:
             at = wanted.index(Ellipsis)
             wanted[at : at + 1] = [slice(None)] * (self.ndim - len(wanted) + 1)
         wanted += [slice(None)] * (self.ndim - len(wanted))
         rest = iter(wanted)
-        return self.array[tuple(next(rest) if at is None else at for at in self._index)]
+        return tuple(
+            at if isinstance(at, int) else _within(at, int(n), next(rest))
+            for at, n in zip(self._index, self.array.shape, strict=True)
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Read all of it."""
         return np.asarray(self[...], dtype=dtype)
 
 
-def cut(array: Any, index: tuple[int | None, ...]) -> Any:
-    """Fix some axes of an array, without reading pixels.
+def _within(outer: slice | None, n: int, key: Any) -> Any:
+    """Return the index in all `n` places of `key` in those that a slice leaves."""
+    if outer is None:
+        return key
+    picked = range(n)[outer][key]
+    return slice(picked.start, picked.stop, picked.step) if isinstance(picked, range) else picked
+
+
+def cut(array: Any, index: Index) -> Any:
+    """Fix or shorten some axes of an array, without reading pixels.
 
     Parameters
     ----------
     array : array-like
-    index : tuple of int or None
-        A position for every axis that is fixed, None for those that stay.
+    index : tuple of int, slice or None
+        For every axis the position at which it is fixed, what is left of it (from the first place
+        on), or None if it stays.
     """
     if all(at is None for at in index):
         return array
