@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
 import secrets
+import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["OutputError", "replacing", "write_csv", "write_file", "write_json"]
+__all__ = [
+    "OutputError",
+    "replacing",
+    "replacing_folder",
+    "write_csv",
+    "write_file",
+    "write_json",
+]
 
 
 class OutputError(Inter2FormerError, OSError):
@@ -58,6 +67,50 @@ def replacing(path: Path) -> Iterator[Path]:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a name beside a folder to write to, which then takes the folder's place.
+
+    The old folder is moved out of the way in one step and deleted last: where a part of it is in
+    use, as Windows guards open files, it stays whole.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The folder; an existing one is replaced. Missing folders above it are made.
+
+    Yields
+    ------
+    pathlib.Path
+        Where to write. It does not exist yet, and is removed if the block raises.
+
+    Raises
+    ------
+    OSError
+        When it cannot be written, or a file has that name; what the block raises is passed on. A
+        folder that was there before is still there.
+    """
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    token = secrets.token_hex(4)
+    part, old = (path.with_name(f".{path.name}.{token}.{end}") for end in ("part", "old"))
+    try:
+        yield part
+        if path.exists():
+            path.rename(old)
+        try:
+            part.rename(path)
+        except BaseException:
+            with suppress(OSError):
+                old.rename(path)
+            raise
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def write_file(path: Path, data: bytes) -> None:

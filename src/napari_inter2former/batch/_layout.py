@@ -25,9 +25,12 @@ class Layout:
         Distances of pixels in the world and their units, as far as the image tells them.
     dtype : str
         NumPy type of the numbers.
+    coarser : tuple of tuple of int
+        Shapes of the coarser levels of the image's pyramid, largest first; empty if it has none.
     """
 
     axes: str
     shape: tuple[int, ...]
     spacing: Spacing = field(default_factory=dict)
     dtype: str = "int32"
+    coarser: tuple[tuple[int, ...], ...] = ()

@@ -67,6 +67,10 @@ class Planes:
             "".join(letters.values()),
             (*self.sizes.values(), *self.plane_shape),
             {name: known[letter] for letter, name in letters.items() if letter in known},
+            coarser=tuple(
+                tuple(int(level.shape[self._image.axes.index(letter)]) for letter in letters)
+                for level in self._image.levels[1:]
+            ),
         )
 
     def position(self, number: int) -> dict[str, int]:

@@ -10,7 +10,10 @@ import numpy.typing as npt
 
 from napari_inter2former.images._lazy import LazyPlane
 
-__all__ = ["say_missing_chunks"]
+__all__ = ["LEFT_OUT", "say_missing_chunks"]
+
+LEFT_OUT = "empty_chunks_left_out"
+"""Attribute of arrays, such as labels, whose empty chunks are not stored on purpose."""
 
 MOST_CHUNKS = 200_000
 """Chunks of an array are counted up to this number; counting lists a folder."""
@@ -44,7 +47,7 @@ def say_missing_chunks(array: Any, pixels: npt.NDArray[Any]) -> bool:
     if not hasattr(type(array), "nchunks_initialized") or not hasattr(array, "fill_value"):
         return True  # no zarr array
     store = type(getattr(array, "store", None)).__name__
-    if store not in LISTED_QUICKLY or array.nchunks > MOST_CHUNKS:
+    if store not in LISTED_QUICKLY or array.nchunks > MOST_CHUNKS or array.attrs.get(LEFT_OUT):
         return True
     fill = 0 if array.fill_value is None else array.fill_value
     if not np.any(pixels == fill):

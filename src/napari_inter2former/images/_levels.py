@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from napari_inter2former.errors import ImageError
 
-__all__ = ["Level", "find_levels"]
+__all__ = ["Level", "find_levels", "whole_ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +234,10 @@ def _check_dtype(dtype: Any) -> None:
 
 def _factor(first: Level, height: int, width: int) -> float:
     """Image pixels per level pixel; whole when rounding explains the difference."""
+    whole = whole_ratio((first.height, first.width), (height, width))
+    if whole is not None:
+        return float(whole)
     factor = first.height / height if first.height >= first.width else first.width / width
-    for whole in (round(factor), int(factor), int(factor) + 1):
-        if whole >= 1 and all(
-            n in (-(-full // whole), max(1, full // whole))
-            for full, n in ((first.height, height), (first.width, width))
-        ):
-            return float(whole)
     # One pixel of rounding for each level of a long pyramid is common.
     if abs(first.height / factor - height) > 2 or abs(first.width / factor - width) > 2:
         raise ImageError(
@@ -248,6 +245,18 @@ def _factor(first: Level, height: int, width: int) -> float:
             f"and {height} x {width} in another are no scaled versions of each other."
         )
     return factor
+
+
+def whole_ratio(fulls: Sequence[int], sizes: Sequence[int]) -> int | None:
+    """Return the whole number by which all sizes are smaller, up to rounding; None without one."""
+    full, size = max(zip(fulls, sizes, strict=True))
+    for whole in (round(full / size), full // size, full // size + 1):
+        if whole >= 1 and all(
+            n in (-(-full // whole), max(1, full // whole))
+            for full, n in zip(fulls, sizes, strict=True)
+        ):
+            return whole
+    return None
 
 
 def _check_same_scale(first: Level, level: Level) -> None:
