@@ -31,7 +31,7 @@ def test_jpeg_and_alpha(tmp_path):
     assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - smooth).max() < 12
     rgba = np.dstack([RGB, RGB[..., 0]])
     cv2.imwrite(str(tmp_path / "b.png"), rgba[..., [2, 1, 0, 3]])
-    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), rgba)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.png"), RGB)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
@@ -76,8 +76,8 @@ def test_bad_files(tmp_path):
         ("", "folder"),
         ("empty.png", "empty"),
         ("text.png", "no image"),
-        ("cut.tif", "can't be read"),
-        ("cut-plain.tif", "can't be read"),
+        ("cut.tif", "can't be read|cut short"),
+        ("cut-plain.tif", "can't be read|cut short"),
     ]:
         with pytest.raises(ImageError, match=message):
             read_image(tmp_path / name)

@@ -28,7 +28,7 @@ class Picture(NamedTuple):
     channel_axis : int or None
         The axis of the channels, where they are no RGB colours.
     rgb : bool
-        Whether the last axis holds RGB or RGBA colours.
+        Whether the last axis holds RGB colours.
     """
 
     data: NDArray[Any]
@@ -63,7 +63,7 @@ def read_picture(path: str | Path) -> Picture:
     data = read_image(path)
     if data.ndim == 2:
         return Picture(data, None, rgb=False)
-    rgb = data.shape[-1] in (3, 4)
+    rgb = data.shape[-1] == 3
     return Picture(data, None if rgb else data.ndim - 1, rgb)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import warnings
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,12 @@ import tifffile
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images._ome_zarr import find_zarr, open_zarr
-from napari_inter2former.images._read import read_image
+from napari_inter2former.images._picture import read_picture
+from napari_inter2former.images._samples import take_samples
 from napari_inter2former.images._spacing import Spacing, spacing_of_imagej, spacing_of_ome
 from napari_inter2former.images._stored import StoredImage
 
-__all__ = ["open_image"]
+__all__ = ["open_image", "open_stored"]
 
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -43,6 +46,11 @@ def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
         For ``Predictor.set_image`` or `as_image_source`; of a stack or series, with a plane:
         ``predictor.set_image(*stored.plane({"t": 3}))``.
 
+    Warns
+    -----
+    UserWarning
+        When transparency (an alpha channel) is left out.
+
     Raises
     ------
     ImageError
@@ -53,6 +61,16 @@ def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
     --------
     >>> predictor.set_image(open_image("slide.ome.tif"))  # doctest: +SKIP
     """
+    stored = open_stored(path, series)
+    if stored.alpha:
+        text = f"The transparency (alpha channel) of {stored.name} is left out."
+        # Said here, and not where it was called: Python tells it once, however often that is.
+        warnings.warn(text, UserWarning, stacklevel=1)
+    return stored
+
+
+def open_stored(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
+    """Open an image; what `open_image` does, without a word about transparency."""
     if "://" in str(path):
         return open_zarr(str(path), series)
     path = Path(path)
@@ -64,13 +82,18 @@ def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
         with path.open("rb") as file:
             start = file.read(4)
     except OSError:
-        start = b""  # `read_image` knows the words
+        start = b""  # `read_picture` knows the words
     if start in TIFF_STARTS:
         return _open_tiff(path, series)
-    image = read_image(path)
     if series:
         raise ImageError(f"{path} holds one image; series {series} does not exist.")
-    return StoredImage((image,), "yx" if image.ndim == 2 else "yxs", path.name)
+    return _open_picture(path)
+
+
+def _open_picture(path: Path) -> StoredImage:
+    image, alpha = read_picture(path)
+    axes = "yx" if image.ndim == 2 else "yxs"
+    return StoredImage((image,), axes, path.name, alpha=alpha)
 
 
 def _open_tiff(path: Path, series: int) -> StoredImage:
@@ -87,16 +110,18 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         if not _has_codec(chosen.keyframe):
             return _without_codec(path, opened, series)
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
+        lazy = any(isinstance(level, _TiffLevel) for level in levels)
         axes = _distinct(chosen.axes.lower())
+        levels, axes, alpha = take_samples(levels, axes, chosen.keyframe)
         spacing = _spacing(opened.tiff, series)
     except Exception as error:
         opened.close()
         if isinstance(error, ImageError):
             raise
         raise ImageError(f"{path} can't be read as TIFF: {error}. Is it complete?") from error
-    if not any(isinstance(level, _TiffLevel) for level in levels):
+    if not lazy:
         opened.close()
-    return StoredImage(tuple(levels), axes, path.name, spacing)
+    return StoredImage(tuple(levels), axes, path.name, spacing, alpha)
 
 
 def _spacing(tiff: tifffile.TiffFile, series: int) -> Spacing:
@@ -122,9 +147,9 @@ def _without_codec(path: Path, opened: _Opened, series: int) -> StoredImage:
     """Read a picture now, by OpenCV, which has codecs for which tifffile needs imagecodecs."""
     chosen = opened.tiff.series[series]
     if series == 0 and len(chosen.pages) == 1:
-        image = read_image(path)
         opened.close()
-        return StoredImage((image,), "yx" if image.ndim == 2 else "yxs", path.name)
+        with suppress(ImageError):
+            return _open_picture(path)
     compression = chosen.keyframe.compression
     name = getattr(compression, "name", compression)
     raise ImageError(

@@ -34,12 +34,15 @@ class StoredImage:
         For messages.
     spacing : mapping of str to (float, str)
         Distance of pixels along an axis and its unit (``"micrometer"``), as far as they are known.
+    alpha : bool
+        Whether transparency was left out.
     """
 
     levels: tuple[Any, ...]
     axes: str
     name: str = "the image"
     spacing: Spacing = field(default_factory=dict)
+    alpha: bool = False
 
     def __post_init__(self) -> None:
         """Check that axes and levels belong together."""
@@ -157,9 +160,8 @@ class StoredImage:
                 )
             number = 0 if index is None else int(index)
             if not 0 <= number < self.planes:
-                raise ImageError(
-                    f"{self.name} holds {self.planes} planes; plane {number} does not exist."
-                )
+                planes = "one plane" if self.planes == 1 else f"{self.planes} planes"
+                raise ImageError(f"{self.name} holds {planes}; plane {number} does not exist.")
             at = {}
             for axis in reversed(stack):
                 number, at[axis] = divmod(number, stack[axis])
