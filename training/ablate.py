@@ -47,6 +47,9 @@ class Row:
         Changes of the `ModelConfig`, of the `SamplingOptions` and of the `TrainingOptions`.
     left_out : tuple of str
         Datasets of the pool that are not trained on.
+    start : str
+        A file in the run's folder with the weights to begin with, made by the command that it is
+        named after; empty for random weights.
     """
 
     title: str
@@ -54,12 +57,13 @@ class Row:
     sampling: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     left_out: tuple[str, ...] = ()
+    start: str = ""
 
     def trained_as(self) -> tuple[object, ...]:
         """Return what of the row matters to training."""
         config = {k: v for k, v in self.config.items() if k not in ONLY_INFERENCE}
         changes = (config, self.sampling, self.training)
-        return (*(tuple(sorted(one.items())) for one in changes), self.left_out)
+        return (*(tuple(sorted(one.items())) for one in changes), self.left_out, self.start)
 
 
 ROWS = {
@@ -82,18 +86,21 @@ ROWS = {
         "never trained on axon_sem, blood_wbc, embryo and usiigaci",
         left_out=("axon_sem", "blood_wbc", "embryo", "usiigaci"),
     ),
+    "pretrained": Row("begins as a masked autoencoder's encoder", start="pretrain.safetensors"),
+    "distilled": Row("begins with an encoder distilled from another", start="distill.safetensors"),
 }
 """Table 2's rows, then those of additions that are not in the paper."""
+FROM_SCRATCH = [name for name, row in ROWS.items() if not row.start]
 
 
 def train_row(
-    config: ModelConfig,
+    model: Inter2Former,
     datasets: Sequence[Dataset],
     sampling: SamplingOptions,
     training: TrainingOptions,
     steps: int,
 ) -> tuple[Inter2Former, float]:
-    """Train from scratch, with the same seed for every row.
+    """Train a network, with the same seed for every row.
 
     Returns
     -------
@@ -103,9 +110,8 @@ def train_row(
         Mean IoU after the last click of the training's last quarter. Rows with the same samples
         saw the same crops then, so it tells rows apart that a few objects of a val split can't.
     """
-    torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    trainer = Trainer(build_model(config), training)
+    trainer = Trainer(model, training)
     crops, shapes = rng.spawn(2)
     source = prefetch(batches(datasets, sampling, crops, shapes))
     begun = time.monotonic()
@@ -139,11 +145,11 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         if not path.exists():
             print(f"{name}: training", flush=True)
             datasets = datasets or read_pool(options.data, "train")[0]
-            config = replace(base, **ROWS[owner].config)
+            model = first_weights(ROWS[owner], base, options.out)
             sampling = replace(plain, **row.sampling)
             training = TrainingOptions(warm_up=min(100, options.steps // 4 + 1), **row.training)
             seen = [d for d in datasets if d.name not in row.left_out]
-            model, iou = train_row(config, seen, sampling, training, options.steps)
+            model, iou = train_row(model, seen, sampling, training, options.steps)
             save_weights(path, model, {"training": budget | {"iou": iou}})
         if not result.exists():
             print(f"{name}: evaluation", flush=True)
@@ -154,6 +160,18 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         trained = read_metadata(path)["training"]
         figures[name] = json.loads(result.read_text()) | {"training": trained}
     return figures
+
+
+def first_weights(row: Row, base: ModelConfig, folder: Path) -> Inter2Former:
+    """Return the network that a row begins with."""
+    torch.manual_seed(0)
+    if not row.start:
+        return build_model(replace(base, **row.config))
+    path = folder / row.start
+    if not path.exists():
+        command = f"training/{path.stem}.py --out {path}"
+        raise DatasetError(f"The row '{row.title}' needs {path}; make it with {command}.")
+    return load_model(path)
 
 
 def predictor(path: Path, row: Row) -> Predictor:
@@ -215,7 +233,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--out", type=Path, required=True, help="folder of the run")
     result.add_argument("--report", type=Path, help="default: OUT/ablation.md, and .json beside it")
     result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
-    result.add_argument("--rows", nargs="+", default=list(ROWS), choices=list(ROWS))
+    result.add_argument("--rows", nargs="+", default=FROM_SCRATCH, choices=list(ROWS))
     result.add_argument("--steps", type=int, default=1000, help="training steps of every row")
     result.add_argument("--max-objects", type=int, default=20, help="of each dataset, evaluated")
     result.add_argument("--clicks", type=int, default=MAX_CLICKS, help="at most, in the evaluation")

@@ -17,7 +17,7 @@ from napari_inter2former.weights import load_model
 def test_every_row_is_a_configuration_of_its_own() -> None:
     configs = [replace(PRESETS["tiny"], **row.config) for row in ablate.ROWS.values()]
     kinds = [
-        (config, *row.sampling, *row.training, *row.left_out)
+        (config, *row.sampling, *row.training, *row.left_out, row.start)
         for config, row in zip(configs, ablate.ROWS.values(), strict=True)
     ]
     assert len(set(kinds)) == len(ablate.ROWS)
@@ -47,3 +47,8 @@ def test_rows_are_trained_once_evaluated_and_written(
     assert "training" not in capsys.readouterr().out
     assert ablate.main([*arguments, "--steps", "3"]) == 1
     assert "another budget" in capsys.readouterr().err
+    assert ablate.main([*arguments, "--rows", "pretrained"]) == 1
+    assert "make it with training/pretrain.py" in capsys.readouterr().err
+    shutil.copy(tmp_path / "run" / "base.safetensors", tmp_path / "run" / "pretrain.safetensors")
+    assert ablate.main([*arguments, "--rows", "pretrained"]) == 0
+    assert "| begins as a masked" in (tmp_path / "run" / "ablation.md").read_text()
