@@ -68,9 +68,11 @@ class DiskBlocks(MutableMapping[Key, Labels]):
         block: Labels = np.empty(shape, dtype)
         try:
             self._file.seek(place * block.nbytes)
-            self._file.readinto(block.data.cast("B"))
+            count = self._file.readinto(block.data.cast("B"))
         except OSError as error:
             raise self._failed(error) from error
+        if count != block.nbytes:
+            raise self._failed(OSError("its file of unfinished labels was cut short"))
         self._keep(at, block)
         return block
 

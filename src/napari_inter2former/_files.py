@@ -7,8 +7,10 @@ import errno
 import io
 import json
 import os
+import re
 import secrets
 import shutil
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OutputError",
+    "beside",
+    "remove_leftovers",
     "replacing",
     "replacing_folder",
     "write_csv",
@@ -30,6 +34,35 @@ __all__ = [
 
 class OutputError(Inter2FormerError, OSError):
     """A result that could not be written; the message names the file and says why."""
+
+
+OLD_SECONDS = 24 * 3600
+"""What lies beside a file, and was not written to for so long, was left by a killed process."""
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{8}\.(part|raw)")
+
+
+def beside(path: Path, ending: str) -> Path:
+    """Return a hidden name in the same folder that no other process uses.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file or folder.
+    ending : str
+        Of the name: ``"part"`` for what is to take its place, ``"raw"`` for what is deleted again.
+    """
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.{ending}")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what processes that were killed left unfinished in a folder, a day ago or more."""
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if LEFTOVER.fullmatch(path.name) and time.time() - path.stat().st_mtime > OLD_SECONDS:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
 
 
 @contextmanager
@@ -57,7 +90,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Unlike tempfile's, it gets the permissions that any new file of the user gets.
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    part = beside(path, "part")
     try:
         yield part
         with part.open("r+b") as file:
@@ -95,8 +128,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     path.parent.mkdir(parents=True, exist_ok=True)
-    token = secrets.token_hex(4)
-    part, old = (path.with_name(f".{path.name}.{token}.{end}") for end in ("part", "old"))
+    part, old = beside(path, "part"), beside(path, "old")
     try:
         yield part
         if path.exists():

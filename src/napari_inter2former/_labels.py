@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import secrets
 import zlib
 from contextlib import ExitStack
 from itertools import product
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_inter2former._disk_blocks import labels_on_disk
-from napari_inter2former._files import OutputError, replacing
+from napari_inter2former._files import OutputError, beside, replacing
 from napari_inter2former._sparse import holds
 
 if TYPE_CHECKING:
@@ -106,9 +105,9 @@ def write_tiff(
                 for level, size in enumerate(sizes):
                     below = None
                     if level + 1 < len(sizes):
-                        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.raw")
+                        scratch, next_size = beside(path, "raw"), sizes[level + 1]
                         below = kept.enter_context(
-                            labels_on_disk(scratch, (count, *sizes[level + 1]), native)
+                            labels_on_disk(scratch, (count, *next_size), native)
                         )
                     file.write(
                         _compressed(places, size, native, below),

@@ -103,6 +103,9 @@ def test_blocks_on_disk_hold_the_same(tmp_path):
     assert len(blocks) > 10
     np.testing.assert_array_equal(stored[...], dense)
     np.testing.assert_array_equal(stored[5:2500:7, 3:2000:11], dense[5:2500:7, 3:2000:11])
+    blocks._file.truncate(1000)
+    with pytest.raises(OutputError, match="cut short"):
+        stored[...]
     blocks.close()
     assert list((tmp_path / "new").iterdir()) == []
 

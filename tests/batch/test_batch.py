@@ -46,12 +46,14 @@ def contents(out: Path) -> dict[str, bytes | np.ndarray]:
     }
 
 
-def test_find_images(folder, tmp_path):
+def test_find_images(folder, tmp_path, monkeypatch):
     (folder / "notes.txt").write_text("no image")
     (folder / ".hidden.tif").write_bytes(b"")
     (folder / "a_labels.ome.tif").write_bytes(b"an output of ours")
     names = [path.name for path in find_images([folder])]
     assert names == ["a.tif", "b.tif", "c.tif"]
+    monkeypatch.chdir(folder)
+    assert find_images(["a.tif", folder / "a.tif"]) == [Path("a.tif")]
     assert find_images([folder / "a.tif", folder, str(folder / "[ab].tif")]) == find_images(
         [str(folder / "?.tif")]
     )
@@ -142,6 +144,47 @@ def test_a_full_disk_leaves_nothing_half_written(jobs, monkeypatch):
     out = Path(job.labels).parent
     assert [p for p in out.rglob("*") if p.suffix in (".tif", ".csv", ".part")] == []
     assert not do_job(job).error
+
+
+def test_what_a_killed_job_left_goes_after_a_day(tmp_path):
+    old = [tmp_path / f".a_labels.ome.{name}" for name in (
+        "tif.0123abcd.part", "tif.0123abcd.raw", "zarr.89abcdef.part")]  # fmt: skip
+    new, mine = tmp_path / ".b.tif.0123abcd.part", tmp_path / ".c.tif.part"
+    for path in (*old[:2], new, mine):
+        path.write_text("")
+    (old[2] / "0").mkdir(parents=True)
+    for path in (*old, mine):
+        os.utime(path, (1e9, 1e9))
+    with claimed(tmp_path):
+        left = {path for path in tmp_path.iterdir() if path.suffix != ".lock"}
+    assert left == {new, mine}
+
+
+def test_labels_never_replace_the_image(jobs):
+    from dataclasses import replace
+
+    job = jobs[0]
+    before = Path(job.image).read_bytes()
+    assert "would replace the image" in do_job(replace(job, labels=job.image)).error
+    assert Path(job.image).read_bytes() == before
+
+
+def test_a_table_that_is_open_elsewhere(jobs, monkeypatch):
+    job = jobs[0]
+    assert not do_job(job).error
+    labels = Path(job.labels).read_bytes()
+    with Path(job.image).open("ab") as file:
+        file.write(b"changed")
+    unlink = Path.unlink
+
+    def in_use(self, missing_ok=False):
+        if self.suffix == ".csv":
+            raise PermissionError(13, "Permission denied")
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", in_use)
+    assert "a_objects.csv: the table can't be replaced" in do_job(job).error
+    assert Path(job.labels).read_bytes() == labels
 
 
 def test_zarr_labels(jobs, folder, tmp_path):

@@ -142,6 +142,14 @@ def test_truncated_tiff(tmp_path, compression):
         as_image_source(open_image(path))
 
 
+def test_a_tiff_that_ends_in_its_smallest_level(tmp_path):
+    path = tmp_path / "cut.tif"
+    write_tiff_pyramid(path, compression="zlib")
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ImageError, match=r"cut\.tif is cut short"):
+        open_image(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"no image at all", b"II*\0" + b"\xff" * 60])
 def test_files_that_are_no_images(tmp_path, content):
     path = tmp_path / "file.tif"

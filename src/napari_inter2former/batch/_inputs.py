@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,7 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
     BatchError
         If one of them names nothing, or two images would get the same output.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for pattern in patterns:
         path = Path(pattern)
         if path.is_file() or is_zarr(path):
@@ -57,16 +58,18 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
                 f"{pattern}: no image found. Give files, folders with images "
                 f"({', '.join(ENDINGS)}), zarr groups, or patterns in quotes such as 'data/*.tif'."
             )
-        found.update(dict.fromkeys(some))
+        for image in some:
+            found.setdefault(image.absolute(), image)
     stems: dict[str, Path] = {}
-    for path in found:
-        other = stems.setdefault(output_stem(path), path)
+    for path in found.values():
+        # On Windows A.tif and a.png would share their outputs, too.
+        other = stems.setdefault(os.path.normcase(output_stem(path)), path)
         if other != path:
             raise BatchError(
                 f"{other} and {path} would both be written as {output_stem(path)}: "
                 "give them in two runs, with an output folder each."
             )
-    return list(found)
+    return list(found.values())
 
 
 def output_stem(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_inter2former import __version__
+from napari_inter2former._files import OutputError
 from napari_inter2former.batch._inputs import output_stem
 from napari_inter2former.batch._outputs import (
     FORMATS,
@@ -201,7 +202,14 @@ def write_results(
         Returns the table, once all labels were taken.
     dtype : str
         Type in which the labels are stored.
+
+    Raises
+    ------
+    OutputError
+        If they can't be written, or would replace the image.
     """
+    if Path(job.labels).resolve() == Path(job.image).resolve():
+        raise OutputError(f"{job.labels}: the labels would replace the image; choose another name.")
 
     def check() -> None:
         if image_state(Path(job.image)) != made["state"]:
@@ -211,12 +219,22 @@ def write_results(
             )
         # The table comes last: where it is, the labels are whole.
         if job.table:
-            Path(job.table).unlink(missing_ok=True)
+            _remove(Path(job.table))
 
     with closing(labels):
         write_planes(Path(job.labels), labels, replace(planes.layout, dtype=dtype), made, check)
     if job.table:
         write_table(Path(job.table), table())
+
+
+def _remove(table: Path) -> None:
+    try:
+        table.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{table}: the table can't be replaced ({error.strerror or error}). Close it if it is "
+            "open in another program, and run the command again."
+        ) from error
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from napari_inter2former._files import OutputError
+from napari_inter2former._files import OutputError, remove_leftovers
 from napari_inter2former._processors import processors
 from napari_inter2former.batch._inputs import BatchError
 from napari_inter2former.batch._jobs import Job, Outcome
@@ -167,7 +167,7 @@ def _client(workers: int, scheduler: str | None, processes: bool) -> Iterator[An
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Keep an output folder for this job until the block ends.
+    """Keep an output folder for this job until the block ends; delete what killed jobs left there.
 
     Parameters
     ----------
@@ -195,6 +195,7 @@ def claimed(folder: Path) -> Iterator[None]:
             f"{folder}: the folder can't be written to ({error.strerror or error})."
         ) from error
     try:
+        remove_leftovers(folder)
         yield
     finally:
         # The file stays: deleting it while another job opens it would let two in.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_inter2former._disk_blocks import labels_on_disk
+from napari_inter2former._files import beside
 from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.batch._jobs import Job, Outcome, load_once, provenance, write_results
 from napari_inter2former.batch._planes import Planes, join_tables
@@ -47,7 +47,7 @@ def do_segment(job: Job) -> Outcome:
             if number not in clicks:
                 yield SparseLabels(planes.plane_shape)
                 continue
-            with labels_on_disk(_beside(job), planes.plane_shape) as plane:
+            with labels_on_disk(beside(Path(job.labels), "raw"), planes.plane_shape) as plane:
                 measured = _segmented(plane, planes.source(number), clicks[number], predictor)
                 there = [measured[label] for label in sorted(measured)]
                 tables.append(planes.located(number, join_tables(there)))
@@ -95,9 +95,3 @@ def _segmented(
 def _smallest(clicks: Clicks) -> str:
     largest = max(label for objects in clicks.values() for label in objects)
     return "uint16" if largest <= np.iinfo(np.uint16).max else "uint32"
-
-
-def _beside(job: Job) -> Path:
-    """Return a name that no other job uses, for what is deleted again."""
-    labels = Path(job.labels)
-    return labels.with_name(f".{labels.name}.{secrets.token_hex(4)}.raw")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +107,11 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         count = len(opened.tiff.series)
         if not 0 <= series < count:
             raise ImageError(f"{path} holds {count} images; series {series} does not exist.")
-        _check_complete(opened.tiff, path)
         chosen = opened.tiff.series[series]
+        # Of a pyramid the levels lie last; those of other files are no business of this one.
+        last = [level.pages[-1] for level in chosen.levels[1:]]
+        last = [page for page in last if page is not None and page.parent is opened.tiff]
+        _check_complete(chain(opened.tiff.pages, last), path)
         if not _has_codec(chosen.keyframe):
             return _without_codec(path, opened, series)
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
@@ -192,10 +197,10 @@ class _TiffLevel:
         return np.asarray(self._array[...], dtype=dtype)
 
 
-def _check_complete(tiff: tifffile.TiffFile, path: Path) -> None:
-    """Refuse a file whose last page points beyond its end: a copy or download that broke off."""
+def _check_complete(pages: Iterable[Any], path: Path) -> None:
+    """Refuse a file in which a page points beyond its end: a copy or download that broke off."""
     size = path.stat().st_size
-    for page in tiff.pages:
+    for page in pages:
         page = page.aspage() if hasattr(page, "aspage") else page
         end = max(
             (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False) if n),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -45,10 +46,9 @@ def read_picture(path: Path) -> tuple[npt.NDArray[Any], bool]:
         raise ImageError(f"{path} can't be opened: {error.strerror or error}.") from error
     if not data.size:
         raise ImageError(f"{path} is empty; its writing or download must have failed.")
-    try:
+    image: Any = None
+    with suppress(cv2.error):
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
     if image is None:
         raise ImageError(f"{path} is no image that can be read, or it is damaged.")
     if image.ndim == 2:

@@ -42,6 +42,8 @@ def read_image(path: str | os.PathLike[str], plane: int | None = None) -> npt.ND
     """
     if Path(path).is_dir():
         raise ImageError(f"{path} is a folder; give one image file.")
-    (image, *_), channel_axis, _ = open_stored(Path(path)).plane(plane)
-    pixels = image if isinstance(image, np.ndarray) else np.asarray(image)
+    levels, channel_axis, _ = open_stored(Path(path)).plane(plane)
+    pixels: Any = levels[0]
+    if not isinstance(pixels, np.ndarray):  # memory-mapped ones stay so
+        pixels = np.asarray(pixels)
     return pixels if channel_axis is None else np.moveaxis(pixels, channel_axis, -1)
