@@ -177,3 +177,22 @@ def test_labels_have_the_levels_of_the_image(tmp_path, axes, levels):
                     np.arange(n) * int(ratio) if ratio % 1 == 0 else np.arange(n) * full // n
                 )
         np.testing.assert_array_equal(level[...], labels[np.ix_(*places)])
+
+
+def test_labels_lie_where_the_image_lies(tmp_path):
+    pytest.importorskip("yaozarrs")
+    path = write_image(tmp_path / "a.zarr", "cyx", ((2, 40, 30), [1, 0.5, 0.5]))
+    group = zarr.open_group(path)
+    ome = group.attrs["ome"]
+    (multiscale,) = ome["multiscales"]
+    moved = {"type": "translation", "translation": [0.0, 10.0, 20.0]}
+    multiscale["datasets"][0]["coordinateTransformations"].append(moved)
+    multiscale["coordinateTransformations"] = [{"type": "scale", "scale": [1.0, 2.0, 2.0]}]
+    group.attrs["ome"] = ome
+    layout = Planes(path).layout
+    assert layout.origin == {"y": 20.0, "x": 40.0}
+    write_planes(tmp_path / "b.ome.zarr", [np.ones((40, 30), np.int32)], layout, {})
+    image, labels = open_image(path), open_image(tmp_path / "b.ome.zarr")
+    for axis in "yx":
+        assert labels.spacing[axis] == image.spacing[axis] == (1.0, "nanometer")
+        assert labels.origin[axis] == image.origin[axis]

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_inter2former.images import Spacing
 
 __all__ = ["Layout"]
@@ -27,6 +29,8 @@ class Layout:
         NumPy type of the numbers.
     coarser : tuple of tuple of int
         Shapes of the coarser levels of the image's pyramid, largest first; empty if it has none.
+    origin : mapping of str to float
+        Where the first pixel lies in the world, if not at 0; OME-Zarr tells it.
     """
 
     axes: str
@@ -34,3 +38,4 @@ class Layout:
     spacing: Spacing = field(default_factory=dict)
     dtype: str = "int32"
     coarser: tuple[tuple[int, ...], ...] = ()
+    origin: Mapping[str, float] = field(default_factory=dict)

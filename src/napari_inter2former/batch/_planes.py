@@ -71,6 +71,7 @@ class Planes:
                 tuple(int(level.shape[self._image.axes.index(letter)]) for letter in letters)
                 for level in self._image.levels[1:]
             ),
+            origin={name: self._image.origin.get(letter, 0) for letter, name in letters.items()},
         )
 
     def position(self, number: int) -> dict[str, int]:

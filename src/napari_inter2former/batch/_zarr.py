@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from napari_inter2former.batch._layout import Layout
-    from napari_inter2former.images import Spacing
 
 __all__ = ["write_zarr"]
 
@@ -64,7 +63,7 @@ def write_zarr(
                     break
                 filled = _shrunk(fine, at, coarse, below, filled)
                 at = below
-        group.attrs["ome"] = _ome_metadata(path.name, names, layout.spacing, shapes)
+        group.attrs["ome"] = _ome_metadata(path.name, names, layout, shapes)
         group.attrs.update(attributes)
         check()
 
@@ -169,13 +168,15 @@ def _pieces_of(index: slice | NDArray[np.intp]) -> range:
 
 
 def _ome_metadata(
-    name: str, axes: list[str], spacing: Spacing, shapes: Sequence[tuple[int, ...]]
+    name: str, axes: list[str], layout: Layout, shapes: Sequence[tuple[int, ...]]
 ) -> dict[str, Any]:
     """Metadata of OME-Zarr 0.5 for labels.
 
-    A pixel of a coarser level holds what lies at its first pixel, so a scale is all it takes.
+    A pixel of a coarser level holds what lies at its first pixel, so all begin at one place.
     """
-    steps = {axis: spacing.get(axis, (1.0, "")) for axis in axes}
+    steps = {axis: layout.spacing.get(axis, (1.0, "")) for axis in axes}
+    start = [float(layout.origin.get(axis, 0)) for axis in axes]
+    moved = [{"type": "translation", "translation": start}] if any(start) else []
     scales = [[steps[axis][0] for axis in axes]]
     for fine, coarse in pairwise(shapes):
         ratios = _ratios(fine, coarse)
@@ -190,7 +191,7 @@ def _ome_metadata(
                 "datasets": [
                     {
                         "path": str(level),
-                        "coordinateTransformations": [{"type": "scale", "scale": scale}],
+                        "coordinateTransformations": [{"type": "scale", "scale": scale}, *moved],
                     }
                     for level, scale in enumerate(scales)
                 ],

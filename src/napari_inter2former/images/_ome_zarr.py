@@ -67,7 +67,8 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     levels = tuple(_child(node, dataset.path, name) for dataset in chosen.datasets)
     if not all(hasattr(level, "shape") for level in levels):
         raise ImageError(f"{name} is damaged: a level of its pyramid is no array.")
-    return StoredImage(levels, axes, name, _spacing(chosen, axes))
+    spacing, origin = _placing(chosen, axes)
+    return StoredImage(levels, axes, name, spacing, origin=origin)
 
 
 def _plain(array: Any, series: int, name: str) -> StoredImage:
@@ -104,15 +105,20 @@ def _multiscales(metadata: dict[str, Any], inside: bool, name: str) -> Any:
         ) from error
 
 
-def _spacing(multiscale: Any, axes: str) -> Spacing:
-    scales = list(multiscale.datasets[0].coordinateTransformations)
-    scales += multiscale.coordinateTransformations or []
-    sizes = [1.0] * len(axes)
-    for scale in scales:
-        if scale.type == "scale":
-            sizes = [a * b for a, b in zip(sizes, scale.scale, strict=True)]
+def _placing(multiscale: Any, axes: str) -> tuple[Spacing, dict[str, float]]:
+    """Return distances of pixels, and where the first one lies."""
+    steps = list(multiscale.datasets[0].coordinateTransformations)
+    steps += multiscale.coordinateTransformations or []
+    sizes, starts = [1.0] * len(axes), [0.0] * len(axes)
+    for step in steps:
+        if step.type == "scale":
+            sizes = [a * b for a, b in zip(sizes, step.scale, strict=True)]
+            starts = [a * b for a, b in zip(starts, step.scale, strict=True)]
+        elif step.type == "translation":
+            starts = [a + b for a, b in zip(starts, step.translation, strict=True)]
     units = [getattr(axis, "unit", None) or "" for axis in multiscale.axes]
-    return dict(zip(axes, zip(sizes, units, strict=True), strict=True))
+    spacing = dict(zip(axes, zip(sizes, units, strict=True), strict=True))
+    return spacing, dict(zip(axes, starts, strict=True))
 
 
 def _letter(axis: Any) -> str:

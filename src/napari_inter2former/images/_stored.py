@@ -36,6 +36,8 @@ class StoredImage:
         Distance of pixels along an axis and its unit (``"micrometer"``), as far as they are known.
     alpha : bool
         Whether transparency was left out.
+    origin : mapping of str to float
+        Where the first pixel lies along an axis, in the unit of `spacing`; 0 where nothing is said.
     """
 
     levels: tuple[Any, ...]
@@ -43,6 +45,7 @@ class StoredImage:
     name: str = "the image"
     spacing: Spacing = field(default_factory=dict)
     alpha: bool = False
+    origin: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that axes and levels belong together."""
