@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_inter2former.model import Inter2Former
     from napari_inter2former.model.inter2former import ImageFeatures
 
-__all__ = ["Candidate", "click_grid", "find_objects"]
+__all__ = ["Candidate", "click_grid", "draw_shapes", "find_objects", "middle"]
 
 SMALLEST = 64
 """Masks of fewer input pixels are specks."""
@@ -114,10 +114,10 @@ def find_objects(
     waiting = iter(clicks)
     while batch := list(islice((click for click in waiting if not settled[click]), BATCH)):
         cancel()
-        drawn = [s for s in _draw(model, features, batch) if s.score >= HOPELESS]
+        drawn = [s for s in draw_shapes(model, features, batch) if s.score >= HOPELESS]
         new = [shape for shape in _best_first(drawn) if first.add(shape)]
         cancel()
-        for shape in _draw(model, features, [_middle(shape) for shape in new]):
+        for shape in draw_shapes(model, features, [middle(shape) for shape in new]):
             # The frame lies round the middle: what is cut even so is no object, or too large.
             if shape.cut:
                 continue
@@ -127,10 +127,12 @@ def find_objects(
                 settled[r0:r1, c0:c1] |= shape.data
     distinct = Distinct()
     found = [shape for shape in _best_first(again) if distinct.add(shape)]
-    return [Candidate(shape, _middle(shape)) for shape in surviving(found)]
+    return [Candidate(shape, middle(shape)) for shape in surviving(found)]
 
 
-def _draw(model: Inter2Former, features: ImageFeatures, clicks: Sequence[Click]) -> list[Shape]:
+def draw_shapes(
+    model: Inter2Former, features: ImageFeatures, clicks: Sequence[Click]
+) -> list[Shape]:
     """Return what clicks draw that may be objects, or parts of them."""
     from napari_inter2former.everything._decode import decode_first_clicks  # imports torch
 
@@ -169,7 +171,8 @@ def _best_first(shapes: Iterable[Shape]) -> list[Shape]:
     return sorted(shapes, key=lambda shape: (-shape.score, shape.box))
 
 
-def _middle(shape: Shape) -> Click:
+def middle(shape: Shape) -> Click:
+    """Return the deepest pixel of a shape."""
     r0, c0 = shape.box[:2]
     row, column = deepest(shape.data)
     return r0 + row, c0 + column

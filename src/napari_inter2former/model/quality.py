@@ -53,11 +53,21 @@ class IoUHead(nn.Module):
         self, tokens: Tensor, low_resolution: Tensor, likely: Tensor, sure: Tensor
     ) -> Tensor:
         """Predict from how many logits, (B,), are above -1 and 1; see `forward`."""
+        return self.judge(self.inputs(tokens, low_resolution, likely, sure))
+
+    def inputs(
+        self, tokens: Tensor, low_resolution: Tensor, likely: Tensor, sure: Tensor
+    ) -> Tensor:
+        """Return all that is looked at, (B, 2 dim + 2); see `predict`."""
         x, low = tokens.detach().flatten(1, 2), low_resolution.detach().flatten(1)
         weight = torch.sigmoid(low)[:, None]
         pooled = (weight @ x)[:, 0] / weight.sum(2).clamp_min(1e-3)
         size = 0.5 * torch.log1p(likely.to(x.dtype))
         stability = sure / likely.clamp_min(1)
-        context = self.norm(torch.cat([pooled, x.mean(1)], 1))
-        result: Tensor = self.mlp(torch.cat([context, torch.stack([size, stability], 1)], 1))
+        return torch.cat([pooled, x.mean(1), torch.stack([size, stability], 1)], 1)
+
+    def judge(self, inputs: Tensor) -> Tensor:
+        """Predict from `inputs`."""
+        context = self.norm(inputs[:, :-2])
+        result: Tensor = self.mlp(torch.cat([context, inputs[:, -2:]], 1))
         return result[:, 0]
