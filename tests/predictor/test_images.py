@@ -305,6 +305,16 @@ def test_an_object_that_the_sample_misses_stays_visible(dtype):
     assert as_image_source(image).read(2000, 2000, 5, 5, 0).max() > 0
 
 
+@pytest.mark.parametrize(("side", "whole"), [(1000, True), (10_000, True), (20_000, False)])
+def test_zooming_out_ends_where_reading_takes_long(side, whole):
+    """All of an image is looked at where that can be read, however small it becomes."""
+    lowest = as_image_source(Recorder((side, side))).lowest_exponent(256)
+    assert (side * 2.0**lowest <= 1) is whole
+    if not whole:
+        read = min(side, 256 * 2**-lowest)
+        assert source_module.STORED_READ_PIXELS / 4 < read**2 <= source_module.STORED_READ_PIXELS
+
+
 def test_a_source_passes_through():
     source = as_image_source(np.zeros((4, 4)))
     assert as_image_source(source) is source

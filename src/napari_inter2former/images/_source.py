@@ -34,7 +34,7 @@ __all__ = ["ImageSource", "as_image_source"]
 STRIP_PIXELS = 1 << 24
 # Pixels that may be read for one window before zooming out stops: in memory, and elsewhere.
 MEMORY_READ_PIXELS = 1 << 28
-STORED_READ_PIXELS = 1 << 26
+STORED_READ_PIXELS = 1 << 27
 
 Floats = npt.NDArray[np.float32]
 
@@ -104,10 +104,13 @@ class ImageSource:
         Returns
         -------
         int
-            Base-2 logarithm of the zoom; it depends on the smallest stored level.
+            Base-2 logarithm of the zoom; it depends on the smallest stored level. Where all of
+            that level can be read, the zoom at which the image is one pixel.
         """
         level = self._levels[-1]
         pixels = MEMORY_READ_PIXELS if level.in_memory else STORED_READ_PIXELS
+        if level.height * level.width <= pixels:
+            return -max(self.shape).bit_length()
         return -int(math.log2(max(1.0, level.factor * math.isqrt(pixels) / side)))
 
     def read(self, row: int, column: int, height: int, width: int, exponent: int) -> Floats:
