@@ -188,6 +188,7 @@ def card_text(weights: Path, content: CardContent, pictures: Mapping[str, Any]) 
             f"{training['masks']:,} masks with simulated clicks."
         ),
         *_mean_of(training.get("mean_of_hours", [])),
+        *_score(training.get("score", {})),
         "- Images are normalised per channel by percentiles 1 to 99.8.",
         "- Licence: BSD-3-Clause.",
         f"- SHA-256 of the tensors: `{content.sha256}`",
@@ -207,6 +208,13 @@ def _mean_of(hours: list[float]) -> list[str]:
     *first, last = (f"{each}" for each in hours)
     parts = f"{', '.join(first)} and {last}"
     return [f"- The weights are the mean of those after {parts} hours."]
+
+
+def _score(score: Mapping[str, int]) -> list[str]:
+    if not score:
+        return []
+    masks, windows = f"{score['masks']:,}", f"{score['windows']:,}"
+    return [f"- Its score was then taught on {masks} masks in {windows} windows (`score.py`)."]
 
 
 def _figures(figures: Mapping[str, Any], mean: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,8 @@ With ``--pool`` all at once: the weights are written, evaluated, and get a card 
 pictures. Else twice: once before ``inter2former evaluate --report DIR``, once with its result
 (``--evaluation``, ``--report``).
 
-Several checkpoints of one run give the mean of their weights, which is often better than any of
+Weights that were changed after training (``score.py``) are released by ``--weights``. Several
+checkpoints of one run give the mean of their weights, which is often better than any of
 them (model soups: Wortsman et al., 2022).
 """
 
@@ -41,28 +42,24 @@ from napari_inter2former.weights import load_model, read_metadata, save_weights
 
 
 def release(
-    checkpoints: Sequence[Path],
+    model: Inter2Former,
+    training: dict[str, Any],
     path: Path,
-    data: str | None = None,
     *,
-    machine: str = "two CPU cores",
     evaluation: dict[str, Any] | None = None,
     report: Path | None = None,
     sources: Path | None = None,
 ) -> None:
-    """Write the averaged weights of checkpoints, and a model card beside them.
+    """Write weights, and a model card beside them.
 
     Parameters
     ----------
-    checkpoints : sequence of Path
-        From `train`, at least one. Of several, the mean of their averaged weights.
+    model : Inter2Former
+        With the weights.
+    training : dict
+        How it was trained, see `CardContent`.
     path : Path
         Of the weights; the card has the same name and the suffix ``.md``.
-    data : str, optional
-        What the model was trained on, in a sentence or two; by default what the weights that are
-        at `path` already say.
-    machine : str
-        What it was trained on.
     evaluation : dict, optional
         The JSON of ``inter2former evaluate`` for these weights.
     report : Path, optional
@@ -74,28 +71,12 @@ def release(
     Raises
     ------
     CheckpointError
-        If a checkpoint can't be used, two don't fit together, or the evaluation is of other
-        weights.
+        If the evaluation is of other weights.
     CardError
-        If the report or the sources can't be used, or nothing says what `data` is.
+        If the report or the sources can't be used.
     """
-    model, progress = mean_model(checkpoints)
-    config = model.config
-    if data is None:
-        data = read_metadata(path)["training"].get("data") if path.is_file() else None
-    if not data:
-        raise CheckpointError("Say what it was trained on: --data TEXT.")
-    training = {
-        "data": data,
-        "machine": machine,
-        "hours": hours(progress[-1]),
-        "steps": progress[-1]["step"],
-        "masks": progress[-1]["masks"],
-    }
-    if len(progress) > 1:
-        training["mean_of_hours"] = [hours(each) for each in progress]
     content = CardContent(
-        config,
+        model.config,
         training,
         "",
         evaluation or {},
@@ -109,10 +90,52 @@ def release(
         tested = content.evaluation.get("weights", {}).get("sha256")
         if evaluation is not None and tested != content.sha256:
             raise CheckpointError(
-                f"The evaluation is of weights {str(tested)[:12]}, the checkpoint gives "
+                f"The evaluation is of weights {str(tested)[:12]}, these are "
                 f"{content.sha256[:12]}: evaluate these weights, then release them again."
             )
     write_card(path, content)
+
+
+def trained_weights(options: argparse.Namespace) -> tuple[Inter2Former, dict[str, Any]]:
+    """Return the model to be released, and how it was trained.
+
+    Raises
+    ------
+    CheckpointError
+        If a checkpoint can't be used, two don't fit together, or nothing says what the model was
+        trained on.
+    WeightsError
+        If the weights can't be used.
+    """
+    known: dict[str, Any] = {}
+    if options.weights:
+        model = load_model(options.weights)
+        known = read_metadata(options.weights)["training"]
+        missing = sorted({"hours", "machine", "masks", "steps"} - set(known))
+        if missing:
+            raise CheckpointError(
+                f"{options.weights} does not tell its {', '.join(missing)}, as weights from "
+                "train.py do; give the --checkpoint instead."
+            )
+    else:
+        model, progress = mean_model(options.checkpoint)
+    data = options.data or known.get("data")
+    if not data and options.out.is_file():
+        data = read_metadata(options.out)["training"].get("data")
+    if not data:
+        raise CheckpointError("Say what it was trained on: --data TEXT.")
+    if options.weights:
+        return model, known | {"data": data}
+    training = {
+        "data": data,
+        "machine": options.machine,
+        "hours": hours(progress[-1]),
+        "steps": progress[-1]["step"],
+        "masks": progress[-1]["masks"],
+    }
+    if len(progress) > 1:
+        training["mean_of_hours"] = [hours(each) for each in progress]
+    return model, training
 
 
 def mean_model(checkpoints: Sequence[Path]) -> tuple[Inter2Former, list[dict[str, Any]]]:
@@ -169,13 +192,11 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    result.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        nargs="+",
-        help="of several, the mean of their weights",
+    begin = result.add_mutually_exclusive_group(required=True)
+    begin.add_argument(
+        "--checkpoint", type=Path, nargs="+", help="of several, the mean of their weights"
     )
+    begin.add_argument("--weights", type=Path, help="a weights file that says how it was trained")
     result.add_argument("--out", type=Path, required=True, help="weights/NAME.safetensors")
     result.add_argument(
         "--data", help="what it was trained on (default: as the weights at --out say)"
@@ -197,9 +218,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
     sources: Path | None = options.sources
+    model, training = trained_weights(options)
     if options.pool:
-        release(options.checkpoint, options.out, options.data, machine=options.machine)
-        folder = options.checkpoint[-1].parent
+        release(model, training, options.out)
+        folder = (options.weights or options.checkpoint[-1]).parent
         options.evaluation = options.evaluation or folder / "evaluation.json"
         options.report = options.report or folder / "report"
         command = ["evaluate", "--data", options.pool, "--weights", options.out,
@@ -213,10 +235,9 @@ def main(arguments: list[str] | None = None) -> int:
         if sources is None and (options.pool / "SOURCES.md").is_file():
             sources = options.pool / "SOURCES.md"
     release(
-        options.checkpoint,
+        model,
+        training,
         options.out,
-        options.data,
-        machine=options.machine,
         evaluation=read_evaluation(options.evaluation) if options.evaluation else None,
         report=options.report,
         sources=sources,

@@ -64,7 +64,9 @@ def test_training_on_nothing_is_a_clear_error(
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -> None:
+def test_released_weights_have_a_card(
+    pool: Path, tmp_path: Path, preset: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     run_training(pool, tmp_path / "run", preset, 0.0005)
     weights = tmp_path / "new.safetensors"
     checkpoint = ["--checkpoint", str(tmp_path / "run" / "checkpoint.safetensors")]
@@ -80,6 +82,20 @@ def test_released_weights_have_a_card(pool: Path, tmp_path: Path, preset: str) -
     assert release.main([*command[:-1], "lies", "--evaluation", str(foreign)]) == 1
     assert weights.read_bytes() == before
     assert {p.name for p in tmp_path.glob("*new*")} == {"new.safetensors", "new.md"}
+    # Weights that say themselves how they were trained.
+    training = {**read_metadata(weights)["training"], "score": {"masks": 7, "windows": 3}}
+    model = load_model(weights)
+    save_weights(tmp_path / "scored.safetensors", model, {"training": training}, half=True)
+    out = tmp_path / "other.safetensors"
+    assert release.main(["--weights", str(tmp_path / "scored.safetensors"), "--out", str(out)]) == 0
+    assert load_model(out).weights_sha256 == model.weights_sha256
+    card = out.with_suffix(".md").read_text()
+    assert "drawn discs." in card
+    assert "score was then taught on 7 masks in 3 windows" in card
+    save_weights(tmp_path / "silent.safetensors", model, half=True)
+    command = ["--weights", str(tmp_path / "silent.safetensors"), "--out", str(out)]
+    assert release.main(command) == 1
+    assert "does not tell its hours" in capsys.readouterr().err
 
 
 def test_several_checkpoints_give_the_mean_of_their_weights(
