@@ -26,7 +26,7 @@ LARGEST_SHARE = 0.75
 """Masks that fill more of their frame than this are background."""
 SAME = 0.6
 """Masks with a higher intersection over union are one object."""
-HOPELESS = 0.4
+HOPELESS = 0.3
 """Masks of a lower score are not clicked again."""
 SETTLED = 0.8
 """Inside a mask of this score nothing else is looked for."""

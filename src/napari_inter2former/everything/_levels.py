@@ -31,7 +31,7 @@ SMALL, LARGE = 44.0, 110.0
 LEAST_SIDE = 128
 """An image is not shrunk below this side."""
 WORTH = 0.15
-"""A further zoom is used if it adds at least this share to what the best one explains."""
+"""A further zoom is used if it adds at least this share to the objects of the best one."""
 THUMBNAIL = 256
 
 
@@ -109,11 +109,14 @@ def choose_levels(
 
 
 def _adds(found: dict[int, list[Mask]], exponent: int, best: int) -> bool:
-    """Whether a zoom finds enough that the best one does not."""
+    """Whether a zoom finds enough objects, as far as scores tell, that the best one does not.
+
+    Their area does not matter here: what another zoom adds is mostly small.
+    """
     both = surviving([*found[best], *found[exponent]])
     first = {id(mask) for mask in found[best]}
-    added = sum(m.area * m.score for m in both if id(m) not in first)
-    return added >= WORTH * sum(m.area * m.score for m in found[best])
+    added = sum(m.score for m in both if id(m) not in first)
+    return added >= WORTH * sum(m.score for m in found[best])
 
 
 def _probes(source: ImageSource, blocks: list[Block]) -> list[Block]:

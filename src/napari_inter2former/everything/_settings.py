@@ -39,7 +39,7 @@ class EverythingSettings:
     """
 
     spacing: int = 32
-    min_score: float = 0.7
+    min_score: float = 0.6
     min_area: int = 20
     max_area: int | None = None
     zoom: float | None = None
