@@ -75,9 +75,8 @@ def napari_alone(viewer: napari.Viewer, watch: Watch, middle: int) -> None:
         watch.step = "napari alone: a disc of labels"
         labels.data_setitem((rows + 60 * number, columns + 60 * number), number)
         rest(400)
+    points.visible = labels.visible = False  # a plugin's layers are drawn in their place
     watch.step = "nothing"
-    viewer.layers.remove(points)
-    viewer.layers.remove(labels)
     rest(1000)
 
 
