@@ -104,26 +104,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a name beside a folder to write to, which then takes the folder's place.
+    """Do for a folder what `replacing` does for a file.
 
     The old folder is moved out of the way in one step and deleted last: where a part of it is in
-    use, as Windows guards open files, it stays whole.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The folder; an existing one is replaced. Missing folders above it are made.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write. It does not exist yet, and is removed if the block raises.
-
-    Raises
-    ------
-    OSError
-        When it cannot be written, or a file has that name; what the block raises is passed on. A
-        folder that was there before is still there.
+    use, as Windows guards open files, it stays whole. `remove_leftovers` spares it, since after a
+    crash between the two steps it is all there is.
     """
     if path.exists() and not path.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
