@@ -298,6 +298,22 @@ def test_an_even_sample_of_a_large_lazy_image_does_not_blind_the_model():
     assert as_image_source(Mostly((100_000, 100_000))).normalization.high == (65535.0,)
 
 
+@pytest.mark.parametrize(
+    ("bright", "spots"), [(slice(None), 8), (slice(0, 1 << 13), 16), (slice(0, 0), 16)]
+)
+def test_a_stored_image_is_sampled_in_more_spots_if_some_are_empty(bright, spots):
+    class Striped(Recorder):
+        def __getitem__(self, index):
+            self.spots = getattr(self, "spots", 0) + 1
+            columns = np.arange(*index[1].indices(self.shape[1]))
+            within = np.isin(columns, np.arange(self.shape[1])[bright])
+            return np.where(within, super().__getitem__(index) % 1000, 0).astype(self.dtype)
+
+    image = Striped((1 << 15, 1 << 15))
+    as_image_source(image)
+    assert image.spots == spots
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint16, np.float32])
 def test_an_object_that_the_sample_misses_stays_visible(dtype):
     image = np.zeros((4096, 4096), dtype)

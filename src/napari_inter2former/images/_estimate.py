@@ -14,7 +14,7 @@ from napari_inter2former.images._levels import Level, find_levels
 from napari_inter2former.images._normalize import HIGH_PERCENTILE, LOW_PERCENTILE, Normalization
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from napari_inter2former.images._channels import Channels
     from napari_inter2former.images._stored import StoredImage
@@ -27,6 +27,8 @@ PERCENTILES = LOW_PERCENTILE, HIGH_PERCENTILE
 SAMPLE_PIXELS = 1 << 20
 # A larger image on disk is sampled in blocks this many times this many: a pixel costs a chunk.
 SAMPLE_GRID = 4
+# Every other block is enough if each of them shows this share of the range of all of them.
+EVEN_SHARE = 0.25
 # Of longer stacks so many planes are looked at, evenly spread.
 SAMPLE_PLANES = 16
 
@@ -81,7 +83,8 @@ def estimate_normalization(
     """Estimate the limits from at most about `SAMPLE_PIXELS` pixels of all planes together.
 
     Of each plane the smallest level that has a quarter of its share of pixels is used; if it is
-    larger than the share, every n-th pixel of an array in memory and a grid of blocks of any other.
+    larger than the share, every n-th pixel of an array in memory and a grid of blocks of any other:
+    half of them, as the fields of one colour on a chessboard, if all of these hold something.
     """
     share = max(1, SAMPLE_PIXELS // len(planes))
     samples, wholes = zip(*(_sample(levels, share) for levels in planes), strict=True)
@@ -105,7 +108,22 @@ def _sample(levels: tuple[Level, ...], share: int) -> tuple[Pixels, Pixels | Non
         view = level.read(0, height, 0, width)  # a view: nothing is copied
         return _flat(view[::step, ::step]), view
     boxes = _blocks(height, width, share, level.chunk)
-    return np.concatenate([_flat(level.read(*box)) for box in boxes]), None
+    first, second = ([box for field, box in boxes if field == colour] for colour in (0, 1))
+    blocks = [_flat(level.read(*box)) for box in first]
+    if not _even(blocks):
+        blocks += [_flat(level.read(*box)) for box in second]
+    return np.concatenate(blocks), None
+
+
+def _even(blocks: Sequence[Pixels]) -> bool:
+    """Whether every block shows a fair part of the range of all, in every channel."""
+    low, high = (
+        np.array([end.reduce(block, axis=0) for block in blocks], dtype=np.float64)
+        for end in (np.fmin, np.fmax)
+    )
+    with np.errstate(invalid="ignore"):  # infinities: look at everything
+        whole = np.fmax.reduce(high) - np.fmin.reduce(low)
+        return bool((whole > 0).all() and (high - low >= EVEN_SHARE * whole).all())
 
 
 def _not_blind(
@@ -135,18 +153,23 @@ def _not_blind(
 
 def _blocks(
     height: int, width: int, share: int, chunk: tuple[int, int]
-) -> Iterator[tuple[int, int, int, int]]:
-    """Evenly spread blocks (r0, r1, c0, c1), `share` pixels together, each in few chunks."""
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Evenly spread blocks, `share` pixels together, each in few chunks.
+
+    Each is (r0, r1, c0, c1), after 0 or 1 for the colour of its field on a chessboard.
+    """
     side = max(1, math.isqrt(share) // SAMPLE_GRID)
     h = min(height, max(side, share // SAMPLE_GRID**2 // max(1, min(width, side))))
     w = min(width, max(side, share // SAMPLE_GRID**2 // max(1, min(height, side))))
+    blocks = []
     for i in range(SAMPLE_GRID):
         for j in range(SAMPLE_GRID):
             r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
             c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
             # A block that starts where a chunk does needs one chunk instead of four.
             r0, c0 = r0 - r0 % chunk[0], c0 - c0 % chunk[1]
-            yield r0, r0 + h, c0, c0 + w
+            blocks.append(((i + j) % 2, (r0, r0 + h, c0, c0 + w)))
+    return blocks
 
 
 def _flat(pixels: Pixels) -> Pixels:
