@@ -1,7 +1,7 @@
 """Rerun the ablation table (Inter2Former, Table 2) and the ablations of our own additions.
 
-Every row is trained from scratch for the same number of steps on the same pool, then evaluated on
-the same objects of its val split. Run ``python training/ablate.py --help``, or
+Every row is trained for the same number of steps on the same pool, then evaluated on the same
+objects of its val split. Run ``python training/ablate.py --help``, or
 ``python -m napari_inter2former.training.ablate``. A finished row is kept in the run's folder and
 not trained again.
 """
@@ -191,9 +191,10 @@ def table(figures: dict[str, dict[str, Any]], options: argparse.Namespace) -> st
         "# Ablations",
         "",
         "Written by `python -m napari_inter2former.training.ablate`; do not edit. Each row was",
-        f"trained from scratch for {options.steps:,} steps of {options.crops} crops with",
-        f"{options.objects} objects (preset `{options.preset}`), far less than the weights that",
-        f"ship, and evaluated on {options.max_objects} objects of each dataset's val split: small",
+        f"trained for {options.steps:,} steps of {options.crops} crops with {options.objects}",
+        f"objects (preset `{options.preset}`), from random weights but where its name tells of an",
+        "encoder that was taught before, far less than the weights that ship,",
+        f"and evaluated on {options.max_objects} objects of each dataset's val split: small",
         "differences are noise. non-DPE and non-DLU change inference only and use the base row's",
         "weights.",
         "",
