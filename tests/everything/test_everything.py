@@ -14,6 +14,7 @@ from napari_inter2former.everything._blocks import HALO, Block, block_side, bloc
 from napari_inter2former.everything._decode import Piece
 from napari_inter2former.everything._find import find_objects
 from napari_inter2former.everything._merge import surviving
+from napari_inter2former.everything._scores import least_score, lowest_score
 from napari_inter2former.everything._shapes import cut_out, deepest
 from napari_inter2former.predictor import Mask
 from napari_inter2former.predictor._windows import Window
@@ -276,3 +277,20 @@ def test_blocks_cover_the_image_once(shape, exponent):
             assert window.row % 2**exponent == window.column % 2**exponent == 0
         covered[window.row + r0 : window.row + r1, window.column + c0 : window.column + c1] += 1
     assert (covered[:height, :width] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("scores", "least"),
+    [
+        ([], 0.6),
+        ([0.97, 0.4, 0.4, 0.4], 0.6),  # one good mask, and background
+        ([0.45, 0.4, 0.36], 0.6),  # background alone
+        ([0.82] + [0.5] * 27, 0.42),  # a kind of image that the network is unsure of
+        ([0.62] + [0.5] * 27, 0.35),
+    ],
+)
+def test_what_is_kept_is_measured_by_the_best(scores, least):
+    assert least_score(EverythingSettings(), scores) == pytest.approx(least)
+    assert least_score(EverythingSettings(min_score=0.5), scores) == 0.5
+    assert lowest_score(EverythingSettings()) <= least
+    assert lowest_score(EverythingSettings(min_score=0.5)) == 0.5

@@ -49,7 +49,8 @@ def write_everything(job: Job, planes: Planes, made: Mapping[str, Any]) -> Outco
         after = 0
         for number in range(len(planes)):
             blocks, parts = search_plane(job, planes, number, made)
-            with painted(planes.plane_shape, parts, len(blocks), after) as (plane, table):
+            found = painted(planes.plane_shape, parts, len(blocks), job.settings, after)
+            with found as (plane, table):
                 after += len(table["label"])
                 tables.append(planes.located(number, table))
                 yield plane

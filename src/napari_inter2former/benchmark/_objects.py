@@ -13,12 +13,15 @@ from napari_inter2former.benchmark._result import Result
 
 if TYPE_CHECKING:
     from napari_inter2former.benchmark._large_images import Scene
+    from napari_inter2former.evaluation.regions import Region
     from napari_inter2former.predictor import Predictor
     from napari_inter2former.prompts import Click
 
 __all__ = ["click_object", "seams", "sizes"]
 
 CLICKS = 3
+NEAR = 4
+"""An object is centred if it lies so many input pixels from the middle, or nearer."""
 
 
 def click_object(predictor: Predictor, scene: Scene, number: int) -> list[float]:
@@ -72,56 +75,75 @@ def sizes(predictor: Predictor, quick: bool) -> list[Result]:
 def seams(predictor: Predictor, quick: bool) -> list[Result]:
     """Draw the same objects in the middle of windows, and where two windows are equally near.
 
+    A mask turns out a little different wherever its object lies, so each is drawn at four places
+    of either kind.
+
     Returns
     -------
     list of Result
         ``seams/NAME``: ``centred`` and ``border`` are mean IoUs after one click, ``value`` their
-        difference.
+        difference, ``error`` its standard error over the objects. ``seams/all`` is of all objects.
     """
     from napari_inter2former.data import SAMPLES
-    from napari_inter2former.evaluation import next_click, object_regions
+    from napari_inter2former.evaluation import object_regions
+
+    results = []
+    of_all: list[dict[str, float]] = []
+    start = time.perf_counter()
+    for name in list(SAMPLES)[: 1 if quick else None]:
+        begun = time.perf_counter()
+        image, labels = grey_sample(name)
+        regions = [r for r in object_regions(labels).values() if r.data.sum() >= 64]
+        found = [_wherever(predictor, image, one) for one in regions[: 2 if quick else 25]]
+        results.append(_compared(name, found, 8 * predictor.window, begun))
+        of_all += found
+    return [*results, _compared("all", of_all, 8 * predictor.window, start)]
+
+
+def _wherever(predictor: Predictor, image: Any, truth: Region) -> dict[str, float]:
+    """Click an object at several places of the grid of windows; return the mean IoUs."""
+    from napari_inter2former.evaluation import next_click
     from napari_inter2former.evaluation.regions import EMPTY
     from napari_inter2former.predictor import Mask
     from napari_inter2former.prompts import Click
 
     side = predictor.window
-    step = side // 4
-    shape = (8 * side, 8 * side)
-    results = []
-    for name in list(SAMPLES)[: 1 if quick else None]:
-        image, labels = grey_sample(name)
-        regions = object_regions(labels)
-        chosen = [n for n, region in regions.items() if region.data.sum() >= 64]
-        scores: dict[str, list[float]] = {"centred": [], "border": []}
-        start = time.perf_counter()
-        for number in chosen[: 6 if quick else 25]:
-            truth = regions[number]
-            click = next_click(truth, EMPTY, [])
-            assert click is not None
-            for where, shift in (("centred", 0), ("border", step // 2)):
-                # The first window lies round the click, on a grid of a quarter of its side.
-                place = 4 * side + shift
-                origin = (place - int(click.row), place - int(click.column))
-                picture = Endless(image.astype(np.uint8), shape, origin)
-                predictor.set_image(picture)
-                mask = predictor.predict([Click(place, place)])
-                r, c = origin
-                box = truth.box
-                moved = Mask(truth.data, (box[0] + r, box[1] + c, box[2] + r, box[3] + c))
-                scores[where].append(iou_of(mask, moved))
-        means = {where: statistics.mean(values) for where, values in scores.items()}
-        results.append(
-            Result(
-                suite="scale",
-                name=f"seams/{name}",
-                preset="tiny",
-                size=shape[0],
-                ms=1e3 * (time.perf_counter() - start) / (2 * len(scores["border"])),
-                figures={
-                    **means,
-                    "objects": len(scores["border"]),
-                    "value": means["border"] - means["centred"],
-                },
-            )
-        )
-    return results
+    click = next_click(truth, EMPTY, [])
+    assert click is not None
+    contrast = None
+    means = {}
+    # The first window lies round the click, on a grid of a quarter of its side.
+    far = side // 4 // 2
+    for where, (low, high) in (("centred", (-NEAR, NEAR)), ("border", (1 - far, far))):
+        ious = []
+        for row, column in ((low, low), (low, high), (high, low), (high, high)):
+            at = 4 * side + row, 4 * side + column
+            r, c = at[0] - int(click.row), at[1] - int(click.column)
+            picture = Endless(image.astype(np.uint8), (8 * side, 8 * side), (r, c))
+            # An image has one contrast, wherever its windows lie.
+            predictor.set_image(picture, normalization=contrast)
+            contrast = predictor.normalization
+            mask = predictor.predict([Click(*at)])
+            box = truth.box
+            moved = Mask(truth.data, (box[0] + r, box[1] + c, box[2] + r, box[3] + c))
+            ious.append(iou_of(mask, moved))
+        means[where] = statistics.mean(ious)
+    return means
+
+
+def _compared(name: str, found: list[dict[str, float]], size: int, start: float) -> Result:
+    means = {where: statistics.mean(one[where] for one in found) for where in found[0]}
+    differences = [one["border"] - one["centred"] for one in found]
+    return Result(
+        suite="scale",
+        name=f"seams/{name}",
+        preset="tiny",
+        size=size,
+        ms=1e3 * (time.perf_counter() - start) / (8 * len(found)),
+        figures={
+            **means,
+            "objects": len(found),
+            "value": statistics.mean(differences),
+            "error": statistics.stdev(differences) / len(found) ** 0.5,
+        },
+    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_inter2former.everything._blocks import Block, blocks_of
 from napari_inter2former.everything._merge import surviving
+from napari_inter2former.everything._scores import least_score
 from napari_inter2former.everything._search import search_block
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._inputs import zoom_exponent
@@ -84,7 +85,7 @@ def choose_levels(
         held = {b: search_block(model, source, b, settings, cancel) for b in blocks}
         if searched is not None:
             searched.update(held)
-        found[exponent] = surviving([mask for masks in held.values() for mask in masks])
+        found[exponent] = _objects([mask for masks in held.values() for mask in masks], settings)
         covered = sum(_core_pixels(block) for block in blocks)
         worth[exponent] = sum(m.area * m.score for m in found[exponent]) / covered
         return worth[exponent]
@@ -106,6 +107,13 @@ def choose_levels(
     if worth[best] == 0:
         return [start]
     return [best, *(e for e in sorted(found) if e != best and _adds(found, e, best))]
+
+
+def _objects(masks: list[Mask], settings: EverythingSettings) -> list[Mask]:
+    """Return what a zoom would give alone; or else, to tell in which direction to go, all of it."""
+    distinct = surviving(masks)
+    least = least_score(settings, [mask.score for mask in distinct])
+    return [mask for mask in distinct if mask.score >= least] or distinct
 
 
 def _adds(found: dict[int, list[Mask]], exponent: int, best: int) -> bool:

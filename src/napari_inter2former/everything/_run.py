@@ -12,6 +12,7 @@ from napari_inter2former.everything._levels import choose_levels
 from napari_inter2former.everything._merge import surviving_of_parts
 from napari_inter2former.everything._paint import ObjectTable, paint_parts
 from napari_inter2former.everything._parts import MemoryParts
+from napari_inter2former.everything._scores import least_score
 from napari_inter2former.everything._search import search_block
 from napari_inter2former.everything._settings import EverythingSettings, SettingsError
 from napari_inter2former.images import as_image_source
@@ -139,7 +140,7 @@ def find_everything(
     for done in find_masks(network, source, blocks, settings, parts, cancel):
         if progress is not None:
             progress(done, len(blocks))
-    return list(merged(parts, len(blocks)))
+    return list(merged(parts, len(blocks), settings))
 
 
 class Plan(NamedTuple):
@@ -215,12 +216,15 @@ def find_masks(
     yield len(blocks)
 
 
-def merged(parts: Parts, count: int) -> Iterator[list[Mask]]:
+def merged(parts: Parts, count: int, settings: EverythingSettings) -> Iterator[list[Mask]]:
     """Yield the masks of each part that remain when all parts are compared."""
-    counts = [len(parts.get(part)) for part in range(count)]
-    for part, kept in enumerate(surviving_of_parts(counts, parts.get)):
+    scores = [[mask.score for mask in parts.get(part)] for part in range(count)]
+    surviving = surviving_of_parts([len(each) for each in scores], parts.get)
+    of_all = [scores[part][i] for part, kept in enumerate(surviving) for i in kept]
+    least = least_score(settings, of_all)
+    for part, kept in enumerate(surviving):
         masks = parts.get(part) if kept else ()
-        yield [masks[i] for i in kept]
+        yield [masks[i] for i in kept if masks[i].score >= least]
 
 
 def as_network(model: Any) -> Inter2Former:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_inter2former.everything._find import find_objects
+from napari_inter2former.everything._scores import lowest_score
 from napari_inter2former.predictor._drawing import Drawing, to_mask
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def search_block(
     Returns
     -------
     list of Mask
-        In image pixels, best first; their scores are the candidates'.
+        In image pixels, best first; their scores are the candidates'. Some have lower scores than
+        what remains when all blocks are known.
     """
     from napari_inter2former.everything._decode import encode  # imports torch
 
@@ -69,11 +71,12 @@ def search_block(
     features = encode(model, pixels)
     found = find_objects(model, features, block.clicks(settings.spacing), cancel)
     r0, c0, r1, c1 = block.core
+    lowest = lowest_score(settings)
     masks = []
     for one in found:
         row, column = one.centre
         belongs = r0 - BELONGS <= row < r1 + BELONGS and c0 - BELONGS <= column < c1 + BELONGS
-        if not belongs or one.score < settings.min_score:
+        if not belongs or one.score < lowest:
             continue
         mask = _in_image(one, block, source.shape)
         if settings.min_area <= mask.area <= (settings.max_area or math.inf):

@@ -23,10 +23,11 @@ class EverythingSettings:
     spacing : int
         Distance of the grid's clicks in input pixels of the model, a multiple of 16. 64 gives
         16 x 16 clicks on 1024 x 1024 pixels.
-    min_score : float
+    min_score : float, optional
         Objects below this score (0 to 1) are dropped. The score is the intersection over union
         that the network expects of its mask; of weights without that estimate, the share of the
-        mask's pixels that it is certain of.
+        mask's pixels that it is certain of. By default 0.6, and less, down to 0.35, in images
+        where even the best mask has a low score.
     min_area, max_area : int
         Limits in image pixels; smaller and larger objects are dropped.
     zoom : float, optional
@@ -39,7 +40,7 @@ class EverythingSettings:
     """
 
     spacing: int = 32
-    min_score: float = 0.6
+    min_score: float | None = None
     min_area: int = 20
     max_area: int | None = None
     zoom: float | None = None
@@ -50,7 +51,7 @@ class EverythingSettings:
                 f"The spacing of the clicks must be a multiple of 16 pixels, not {self.spacing}."
             )
         zoom_exponent(self.zoom)  # refuses what is no power of two
-        if not 0 <= self.min_score <= 1:
+        if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise SettingsError(f"The smallest score must be from 0 to 1, not {self.min_score}.")
         if self.min_area < 1 or (self.max_area is not None and self.max_area < self.min_area):
             raise SettingsError(

@@ -92,7 +92,7 @@ def stream_everything(
     """
     source = as_image_source(image, **how)
     plan, parts = search_everything(source, as_network(model), settings, work, progress)
-    with painted(source.shape, parts, len(plan)) as (labels, table):
+    with painted(source.shape, parts, len(plan), settings) as (labels, table):
         write(labels, table)
     parts.remove()
     return table
@@ -160,7 +160,11 @@ def prepare_everything(
 
 @contextmanager
 def painted(
-    shape: tuple[int, int], parts: FolderParts, count: int, after: int = 0
+    shape: tuple[int, int],
+    parts: FolderParts,
+    count: int,
+    settings: EverythingSettings | None,
+    after: int = 0,
 ) -> Iterator[tuple[SparseLabels, ObjectTable]]:
     """Merge and paint all parts.
 
@@ -172,6 +176,8 @@ def painted(
         All blocks.
     count : int
         Their number.
+    settings : EverythingSettings, optional
+        With which they were searched.
     after : int
         The number that the labels come after.
 
@@ -183,7 +189,8 @@ def painted(
         See `Everything.table`.
     """
     with labels_on_disk(parts.folder / "labels.raw", shape) as labels:
-        yield labels, paint_parts(labels, merged(parts, count), after)
+        masks = merged(parts, count, settings or EverythingSettings())
+        yield labels, paint_parts(labels, masks, after)
 
 
 def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:

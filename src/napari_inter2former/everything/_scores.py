@@ -1,0 +1,47 @@
+"""From which score on masks of an image are objects.
+
+How sure the network is depends on the kind of image as much as on the mask: where nuclei are pale
+and crowded, good masks get scores that elsewhere only background gets. So what is kept is measured
+by the best that was found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_inter2former.everything._settings import EverythingSettings
+
+__all__ = ["least_score", "lowest_score"]
+
+LOWEST, HIGHEST = 0.35, 0.6
+"""No mask below the one is an object; masks above the other are, in any image."""
+SURE, SLOPE = 0.88, 3.0
+"""Where the best score falls short of the one, the limit falls by so many times as much."""
+NOTHING = 0.6
+"""If it is lower than this, there is no object of which the network knows anything."""
+
+
+def lowest_score(settings: EverythingSettings) -> float:
+    """Return the score below which no mask needs to be kept before all of the image is known."""
+    return LOWEST if settings.min_score is None else settings.min_score
+
+
+def least_score(settings: EverythingSettings, scores: Sequence[float]) -> float:
+    """Return the score below which masks are dropped.
+
+    Parameters
+    ----------
+    settings : EverythingSettings
+        What the user wants.
+    scores : sequence of float
+        Of all masks that were found.
+    """
+    if settings.min_score is not None:
+        return settings.min_score
+    best = max(scores, default=0.0)
+    if best < NOTHING:
+        return HIGHEST
+    return min(max(HIGHEST - SLOPE * (SURE - best), LOWEST), HIGHEST)
