@@ -2,7 +2,7 @@
 
 How sure the network is depends on the kind of image as much as on the mask: where nuclei are pale
 and crowded, good masks get scores that elsewhere only background gets. So what is kept is measured
-by the best that was found.
+by those that are surely objects.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["least_score", "lowest_score"]
 
 LOWEST, HIGHEST = 0.35, 0.6
-"""No mask below the one is an object; masks above the other are, in any image."""
-SURE, SLOPE = 0.88, 3.0
-"""Where the best score falls short of the one, the limit falls by so many times as much."""
-NOTHING = 0.6
-"""If it is lower than this, there is no object of which the network knows anything."""
+"""No mask below the one is an object; those from the other on are, in any image."""
+USUAL, SLOPE = 0.8, 3.0
+"""Where the mean score of these falls short of the one, the limit falls by so many times as much."""
 
 
 def lowest_score(settings: EverythingSettings) -> float:
@@ -41,7 +39,7 @@ def least_score(settings: EverythingSettings, scores: Sequence[float]) -> float:
     """
     if settings.min_score is not None:
         return settings.min_score
-    best = max(scores, default=0.0)
-    if best < NOTHING:
+    sure = [score for score in scores if score >= HIGHEST]
+    if not sure:  # background draws something too
         return HIGHEST
-    return min(max(HIGHEST - SLOPE * (SURE - best), LOWEST), HIGHEST)
+    return min(max(HIGHEST - SLOPE * (USUAL - sum(sure) / len(sure)), LOWEST), HIGHEST)
