@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--zoom", type=float, help="input pixels per image pixel, a power of two (found by itself)"
     )
     parser.add_argument(
-        "--min-score", type=float, metavar="S", help="drop objects below this score, 0 to 1"
+        "--min-score",
+        type=float,
+        metavar="S",
+        help="drop objects below this score, 0 to 1 (0.6 or less, found by itself)",
     )
     parser.add_argument("--min-area", type=natural, metavar="N", help="drop smaller objects")
     parser.add_argument("--max-area", type=natural, metavar="N", help="drop larger objects")

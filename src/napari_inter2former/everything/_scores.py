@@ -19,7 +19,7 @@ __all__ = ["least_score", "lowest_score"]
 LOWEST, HIGHEST = 0.35, 0.6
 """No mask below the one is an object; those from the other on are, in any image."""
 USUAL, SLOPE = 0.8, 3.0
-"""Where the mean score of these falls short of the one, the limit falls by so many times as much."""
+"""As far as the mean score of these falls short of the one, the limit falls so many times."""
 
 
 def lowest_score(settings: EverythingSettings) -> float:
