@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_inter2former.predictor import Predictor
     from napari_inter2former.prompts import Click
 
-__all__ = ["click_object", "seams", "sizes"]
+__all__ = ["click_object", "ious_by_place", "seams", "sizes"]
 
 CLICKS = 3
 NEAR = 4
@@ -94,14 +94,29 @@ def seams(predictor: Predictor, quick: bool) -> list[Result]:
         begun = time.perf_counter()
         image, labels = grey_sample(name)
         regions = [r for r in object_regions(labels).values() if r.data.sum() >= 64]
-        found = [_wherever(predictor, image, one) for one in regions[: 2 if quick else 25]]
+        found = [ious_by_place(predictor, image, one) for one in regions[: 2 if quick else 25]]
         results.append(_compared(name, found, 8 * predictor.window, begun))
         of_all += found
     return [*results, _compared("all", of_all, 8 * predictor.window, start)]
 
 
-def _wherever(predictor: Predictor, image: Any, truth: Region) -> dict[str, float]:
-    """Click an object at several places of the grid of windows; return the mean IoUs."""
+def ious_by_place(predictor: Predictor, image: Any, truth: Region) -> dict[str, float]:
+    """Click an object where it lies in the middle of a window, and where two are equally near.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Gets other images.
+    image : array, (height, width)
+        In grey, 0 to 255.
+    truth : Region
+        The object.
+
+    Returns
+    -------
+    dict of str to float
+        ``centred`` and ``border``: the mean IoU after one click over four places of either kind.
+    """
     from napari_inter2former.evaluation import next_click
     from napari_inter2former.evaluation.regions import EMPTY
     from napari_inter2former.predictor import Mask
