@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=float,
         metavar="S",
-        help="drop objects below this score, 0 to 1 (0.6 or less, found by itself)",
+        help="drop objects below this score, 0 to 1 (0.65 or less, found by itself)",
     )
     parser.add_argument("--min-area", type=natural, metavar="N", help="drop smaller objects")
     parser.add_argument("--max-area", type=natural, metavar="N", help="drop larger objects")

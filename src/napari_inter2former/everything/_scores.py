@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["least_score", "lowest_score"]
 
-LOWEST, HIGHEST = 0.35, 0.6
-"""No mask below the one is an object; those from the other on are, in any image."""
-USUAL, SLOPE = 0.8, 3.0
-"""As far as the mean score of these falls short of the one, the limit falls so many times."""
+LOWEST, HIGHEST = 0.35, 0.65
+"""No mask below the one is an object; masks above the other are, in any image."""
+SURE = 0.6
+"""Masks from here on tell how sure the network is of an image."""
+USUAL, SLOPE = 0.79, 4.0
+"""As far as their mean score falls short of the one, the limit falls so many times."""
 
 
 def lowest_score(settings: EverythingSettings) -> float:
@@ -39,7 +41,7 @@ def least_score(settings: EverythingSettings, scores: Sequence[float]) -> float:
     """
     if settings.min_score is not None:
         return settings.min_score
-    sure = [score for score in scores if score >= HIGHEST]
+    sure = [score for score in scores if score >= SURE]
     if not sure:  # background draws something too
         return HIGHEST
     return min(max(HIGHEST - SLOPE * (USUAL - sum(sure) / len(sure)), LOWEST), HIGHEST)

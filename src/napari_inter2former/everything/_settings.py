@@ -26,8 +26,8 @@ class EverythingSettings:
     min_score : float, optional
         Objects below this score (0 to 1) are dropped. The score is the intersection over union
         that the network expects of its mask; of weights without that estimate, the share of the
-        mask's pixels that it is certain of. By default 0.6, and less, down to 0.35, in images
-        where those from 0.6 on have low scores.
+        mask's pixels that it is certain of. By default 0.65, and less, down to 0.35, in images
+        where even the better masks have low scores.
     min_area, max_area : int
         Limits in image pixels; smaller and larger objects are dropped.
     zoom : float, optional
