@@ -285,8 +285,9 @@ def test_blocks_cover_the_image_once(shape, exponent):
         ([], 0.65),
         ([0.97, 0.4, 0.4, 0.4], 0.65),  # one good mask, and background
         ([0.45, 0.4, 0.36], 0.65),  # background alone
-        ([0.7, 0.8] + [0.5] * 27, 0.49),  # a kind of image that the network is unsure of
-        ([0.65] + [0.5] * 27, 0.35),
+        ([0.7, 0.8] * 4 + [0.5] * 27, 0.49),  # a kind of image that the network is unsure of
+        ([0.65] * 7 + [0.5] * 27, 0.35),
+        ([0.65] * 5 + [0.5] * 27, 0.65),  # nearly all of it background
     ],
 )
 def test_what_is_kept_is_measured_by_what_is_sure(scores, least):

@@ -20,6 +20,8 @@ LOWEST, HIGHEST = 0.35, 0.65
 """No mask below the one is an object; masks above the other are, in any image."""
 SURE = 0.6
 """Masks from here on tell how sure the network is of an image."""
+FEW = 0.2
+"""Where a smaller share of the masks is sure, most of what was drawn is background."""
 USUAL, SLOPE = 0.79, 4.0
 """As far as their mean score falls short of the one, the limit falls so many times."""
 
@@ -42,6 +44,6 @@ def least_score(settings: EverythingSettings, scores: Sequence[float]) -> float:
     if settings.min_score is not None:
         return settings.min_score
     sure = [score for score in scores if score >= SURE]
-    if not sure:  # background draws something too
+    if not sure or len(sure) < FEW * len(scores):
         return HIGHEST
     return min(max(HIGHEST - SLOPE * (USUAL - sum(sure) / len(sure)), LOWEST), HIGHEST)
