@@ -7,22 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 
 import numpy as np
 
-from napari_inter2former.benchmark._objects import ious_by_place
+from napari_inter2former.benchmark._objects import compared, ious_by_place
 from napari_inter2former.evaluation import find_datasets, object_regions
 from napari_inter2former.evaluation.datasets import MIN_AREA, select_objects
 from napari_inter2former.predictor import Predictor
-
-
-def compared(differences: list[float]) -> dict[str, float]:
-    """Return the mean difference and its standard error."""
-    error = statistics.stdev(differences) / len(differences) ** 0.5
-    mean = statistics.mean(differences)
-    return {"objects": len(differences), "border_minus_centred": mean, "error": error}
 
 
 def main() -> None:
@@ -35,7 +27,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     predictor = Predictor(options.weights)
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[dict[str, float]]] = {}
     for name, source in find_datasets(options.data, "val").items():
         chosen = select_objects(source, options.objects, options.seed, MIN_AREA).objects
         for pair, numbers in chosen.items():
@@ -45,10 +37,10 @@ def main() -> None:
             regions = object_regions(labels)
             for number in numbers:
                 ious = ious_by_place(predictor, grey.clip(0, 255), regions[number])
-                found.setdefault(name, []).append(ious["border"] - ious["centred"])
+                found.setdefault(name, []).append(ious)
         print(name, compared(found[name]), flush=True)
-    results = {name: compared(differences) for name, differences in found.items()}
-    results["all"] = compared([value for values in found.values() for value in values])
+    results = {name: compared(ious) for name, ious in found.items()}
+    results["all"] = compared([one for ious in found.values() for one in ious])
     print("all", results["all"])
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from napari_inter2former.predictor import Predictor
     from napari_inter2former.prompts import Click
 
-__all__ = ["click_object", "ious_by_place", "seams", "sizes"]
+__all__ = ["click_object", "compared", "ious_by_place", "seams", "sizes"]
 
 CLICKS = 3
 NEAR = 4
@@ -95,9 +95,9 @@ def seams(predictor: Predictor, quick: bool) -> list[Result]:
         image, labels = grey_sample(name)
         regions = [r for r in object_regions(labels).values() if r.data.sum() >= 64]
         found = [ious_by_place(predictor, image, one) for one in regions[: 2 if quick else 25]]
-        results.append(_compared(name, found, 8 * predictor.window, begun))
+        results.append(_result(name, found, 8 * predictor.window, begun))
         of_all += found
-    return [*results, _compared("all", of_all, 8 * predictor.window, start)]
+    return [*results, _result("all", of_all, 8 * predictor.window, start)]
 
 
 def ious_by_place(predictor: Predictor, image: Any, truth: Region) -> dict[str, float]:
@@ -146,19 +146,24 @@ def ious_by_place(predictor: Predictor, image: Any, truth: Region) -> dict[str, 
     return means
 
 
-def _compared(name: str, found: list[dict[str, float]], size: int, start: float) -> Result:
+def compared(found: list[dict[str, float]]) -> dict[str, float]:
+    """Return the means of what `ious_by_place` gave, their difference and its standard error."""
     means = {where: statistics.mean(one[where] for one in found) for where in found[0]}
     differences = [one["border"] - one["centred"] for one in found]
+    return {
+        **means,
+        "objects": len(found),
+        "value": statistics.mean(differences),
+        "error": statistics.stdev(differences) / len(found) ** 0.5,
+    }
+
+
+def _result(name: str, found: list[dict[str, float]], size: int, start: float) -> Result:
     return Result(
         suite="scale",
         name=f"seams/{name}",
         preset="tiny",
         size=size,
         ms=1e3 * (time.perf_counter() - start) / (8 * len(found)),
-        figures={
-            **means,
-            "objects": len(found),
-            "value": statistics.mean(differences),
-            "error": statistics.stdev(differences) / len(found) ** 0.5,
-        },
+        figures=compared(found),
     )
