@@ -44,7 +44,8 @@ def add_rendering_options(parser: argparse.ArgumentParser, scope: str = "stack")
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="percentiles of each channel that become black and white (1 99.8)",
+        help="percentiles of each channel that become black and white (1 99.8, and more where "
+        "a few objects lie on an empty slide)",
     )
     group.add_argument(
         "--contrast-of",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images._channels import ROLES, Channels
-from napari_inter2former.images._estimate import PERCENTILES, normalization_of
+from napari_inter2former.images._estimate import normalization_of
 from napari_inter2former.images._levels import find_levels
 from napari_inter2former.images._normalize import Normalization
 from napari_inter2former.images._source import ImageSource, as_image_source
@@ -38,8 +38,9 @@ class RenderingChoice:
     limits : tuple of (float, float)
         Intensities that become 0 and 1: one pair for all channels in use, or one for each. Empty:
         by percentiles.
-    percentiles : tuple of float
-        Which percentiles of each channel become 0 and 1, 0 to 100.
+    percentiles : tuple of float, optional
+        Which percentiles of each channel become 0 and 1, 0 to 100; by default see
+        `normalization_of`.
     scope : {"stack", "plane"}
         Of what: of all planes of a stack or series together, or of each for itself.
 
@@ -51,7 +52,7 @@ class RenderingChoice:
 
     channels: tuple[tuple[int, str], ...] = ()
     limits: tuple[tuple[float, float], ...] = ()
-    percentiles: tuple[float, float] = PERCENTILES
+    percentiles: tuple[float, float] | None = None
     scope: str = "stack"
 
     def __post_init__(self) -> None:
@@ -73,7 +74,7 @@ class RenderingChoice:
                     "The contrast needs two intensities, the lower one first, not "
                     f"{low:g} and {high:g}."
                 )
-        low, high = self.percentiles
+        low, high = self.percentiles or (0, 100)
         if not 0 <= low < high <= 100:
             raise ImageError(
                 "The percentiles must be two numbers from 0 to 100, the lower one first, not "

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_inter2former.images._channels import as_channels
 from napari_inter2former.images._levels import Level, find_levels
 from napari_inter2former.images._normalize import HIGH_PERCENTILE, LOW_PERCENTILE, Normalization
+from napari_inter2former.images._rare import reach_rare_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from napari_inter2former.images._channels import Channels
     from napari_inter2former.images._stored import StoredImage
 
-__all__ = ["PERCENTILES", "estimate_normalization", "normalization_of"]
+__all__ = ["estimate_normalization", "normalization_of"]
 
 PERCENTILES = LOW_PERCENTILE, HIGH_PERCENTILE
 
@@ -39,7 +40,7 @@ def normalization_of(
     image: StoredImage,
     channels: Channels | Iterable[str] | None = None,
     *,
-    percentiles: tuple[float, float] = PERCENTILES,
+    percentiles: tuple[float, float] | None = None,
     planes: Sequence[int | Mapping[str, int]] | None = None,
 ) -> Normalization:
     """Estimate one contrast for all planes of a stack or series, so that they look alike.
@@ -50,8 +51,9 @@ def normalization_of(
         See `open_image`.
     channels : Channels or sequence of str, optional
         See `as_image_source`; what is ignored is not read, and gets the limits (0, 0).
-    percentiles : tuple of float
-        Which percentiles of each channel become 0 and 1.
+    percentiles : tuple of float, optional
+        Which percentiles of each channel become 0 and 1. By default 1 and 99.8; where these hold
+        nothing but noise, and a few objects lie beyond, what shows those.
     planes : sequence of int or mapping, optional
         The planes to look at, as for `StoredImage.plane`; by default all, of more than 16 an even
         choice. About a million pixels are read of all of them together.
@@ -78,7 +80,7 @@ def normalization_of(
 
 
 def estimate_normalization(
-    planes: Sequence[tuple[Level, ...]], percentiles: tuple[float, float] = PERCENTILES
+    planes: Sequence[tuple[Level, ...]], percentiles: tuple[float, float] | None = None
 ) -> Normalization:
     """Estimate the limits from at most about `SAMPLE_PIXELS` pixels of all planes together.
 
@@ -88,37 +90,41 @@ def estimate_normalization(
     """
     share = max(1, SAMPLE_PIXELS // len(planes))
     samples, wholes = zip(*(_sample(levels, share) for levels in planes), strict=True)
-    sample = np.concatenate(samples) if len(samples) > 1 else samples[0]
-    normalization = Normalization.from_sample(sample, percentiles)
-    if all(whole is sampled for whole, sampled in zip(wholes, samples, strict=True)):
+    blocks = [block for sample in samples for block in sample]
+    flat = [_flat(block) for block in blocks]
+    sample = np.concatenate(flat) if len(flat) > 1 else flat[0]
+    normalization = Normalization.from_sample(sample, percentiles or PERCENTILES)
+    if percentiles is None:
+        normalization = reach_rare_objects(normalization, blocks)
+    if all(whole is sampled[0] for whole, sampled in zip(wholes, samples, strict=True)):
         return normalization
     return _not_blind(normalization, sample.dtype, wholes)
 
 
-def _sample(levels: tuple[Level, ...], share: int) -> tuple[Pixels, Pixels | None]:
-    """Sample a plane, (n, channels); and all of its pixels, if looking at them costs little."""
+def _sample(levels: tuple[Level, ...], share: int) -> tuple[list[Pixels], Pixels | None]:
+    """Blocks of a plane, (h, w, channels); and all of it, if looking at that costs little."""
     enough = [level for level in levels if level.height * level.width >= share // 4]
     level = enough[-1] if enough else levels[0]
     height, width = level.height, level.width
     if height * width <= share:
-        sample = _flat(level.read(0, height, 0, width))
-        return sample, sample
+        whole = level.read(0, height, 0, width)
+        return [whole], whole
     if level.in_memory:
         step = math.ceil(math.sqrt(height * width / share))
         view = level.read(0, height, 0, width)  # a view: nothing is copied
-        return _flat(view[::step, ::step]), view
+        return [view[::step, ::step]], view
     boxes = _blocks(height, width, share, level.chunk)
     first, second = ([box for field, box in boxes if field == colour] for colour in (0, 1))
-    blocks = [_flat(level.read(*box)) for box in first]
+    blocks = [level.read(*box) for box in first]
     if not _even(blocks):
-        blocks += [_flat(level.read(*box)) for box in second]
-    return np.concatenate(blocks), None
+        blocks += [level.read(*box) for box in second]
+    return blocks, None
 
 
 def _even(blocks: Sequence[Pixels]) -> bool:
     """Whether every block shows a fair part of the range of all, in every channel."""
     low, high = (
-        np.array([end.reduce(block, axis=0) for block in blocks], dtype=np.float64)
+        np.array([end.reduce(block, axis=(0, 1)) for block in blocks], dtype=np.float64)
         for end in (np.fmin, np.fmax)
     )
     with np.errstate(invalid="ignore"):  # infinities: look at everything
