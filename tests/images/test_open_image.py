@@ -288,3 +288,30 @@ def test_the_sample_of_a_chunked_image_reads_each_block_from_one_chunk(tmp_path)
         assert channel == slice(1, 2)
         assert rows.start // 512 == (rows.stop - 1) // 512
         assert columns.start // 1024 == (columns.stop - 1) // 1024
+
+
+def test_further_positions_are_not_left_out_unsaid(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "positions.ome.tif") as writer:
+        for position in range(3):
+            writer.write(PLANE + position, metadata={"axes": "YX"})
+    root = zarr.open_group(str(tmp_path / "well.ome.zarr"), mode="w")
+    root.attrs.update({"bioformats2raw.layout": 3})
+    for position in range(3):
+        write_ome_zarr(tmp_path / "well.ome.zarr" / str(position), [PLANE + position])
+    for path in tmp_path.iterdir():
+        with pytest.warns(UserWarning, match="several images; only the first"):
+            first = open_image(path)
+        np.testing.assert_array_equal(np.asarray(first.levels[0]), PLANE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            chosen = open_image(path, series=2)
+        np.testing.assert_array_equal(np.asarray(chosen.levels[0]), PLANE + 2)
+
+
+def test_a_thumbnail_is_no_further_image(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "slide.tif") as writer:
+        writer.write(PLANE, photometric="minisblack")
+        writer.write(PLANE[:20, :20], photometric="minisblack")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert open_image(tmp_path / "slide.tif").shape == PLANE.shape

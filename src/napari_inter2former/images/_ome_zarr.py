@@ -52,8 +52,9 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     name = Path(str(path)).name
     if hasattr(node, "shape"):
         return _plain(node, series, name)
-    attributes = dict(node.attrs)
+    attributes, siblings = dict(node.attrs), False
     if LAYOUT in attributes or LAYOUT in attributes.get("ome", {}):
+        siblings = str(series + 1) in node
         node, series = _child(node, str(series), name), 0
         attributes = dict(node.attrs)
     metadata = attributes.get("ome", attributes)
@@ -68,7 +69,7 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     if not all(hasattr(level, "shape") for level in levels):
         raise ImageError(f"{name} is damaged: a level of its pyramid is no array.")
     spacing, origin = _placing(chosen, axes)
-    return StoredImage(levels, axes, name, spacing, origin=origin)
+    return StoredImage(levels, axes, name, spacing, siblings=siblings, origin=origin)
 
 
 def _plain(array: Any, series: int, name: str) -> StoredImage:

@@ -51,7 +51,7 @@ def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
     Warns
     -----
     UserWarning
-        When transparency (an alpha channel) is left out.
+        When transparency (an alpha channel) is left out, or images beside the first one are.
 
     Raises
     ------
@@ -68,11 +68,17 @@ def open_image(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
         text = f"The transparency (alpha channel) of {stored.name} is left out."
         # Said here, and not where it was called: Python tells it once, however often that is.
         warnings.warn(text, UserWarning, stacklevel=1)
+    if stored.siblings and not series:
+        text = (
+            f"{stored.name} holds several images; only the first is opened. Others are opened "
+            "in scripts, by open_image(path, series=1), or after saving them as files of their own."
+        )
+        warnings.warn(text, UserWarning, stacklevel=1)
     return stored
 
 
 def open_stored(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
-    """Open an image; what `open_image` does, without a word about transparency."""
+    """Open an image; what `open_image` does, without a word about what is left out."""
     if "://" in str(path):
         return open_zarr(str(path), series)
     path = Path(path)
@@ -119,6 +125,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         axes = _distinct(chosen.axes.lower())
         levels, axes, alpha = take_samples(levels, axes, chosen.keyframe)
         spacing = _spacing(opened.tiff, series)
+        alike = [other for other in opened.tiff.series if other.shape == chosen.shape]
     except Exception as error:
         opened.close()
         if isinstance(error, ImageError):
@@ -126,7 +133,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         raise ImageError(f"{path} can't be read as TIFF: {error}. Is it complete?") from error
     if not lazy:
         opened.close()
-    return StoredImage(tuple(levels), axes, path.name, spacing, alpha)
+    return StoredImage(tuple(levels), axes, path.name, spacing, alpha, len(alike) > 1)
 
 
 def _spacing(tiff: tifffile.TiffFile, series: int) -> Spacing:

@@ -36,6 +36,9 @@ class StoredImage:
         Distance of pixels along an axis and its unit (``"micrometer"``), as far as they are known.
     alpha : bool
         Whether transparency was left out.
+    siblings : bool
+        Whether more images of this kind lie beside the one that was opened, such as the other
+        positions of a microscope.
     origin : mapping of str to float
         Where the first pixel lies along an axis, in the unit of `spacing`; 0 where nothing is said.
     """
@@ -45,6 +48,7 @@ class StoredImage:
     name: str = "the image"
     spacing: Spacing = field(default_factory=dict)
     alpha: bool = False
+    siblings: bool = False
     origin: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
