@@ -188,9 +188,10 @@ class Trainer:
             [auxiliary, *(x for x, _ in learned)], [None, *(gradient for _, gradient in learned)]
         )
         average_gradients(self.named_parameters.values())
-        torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
+        norm = torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         for optimizer in self.optimizers:
-            optimizer.step()
+            if norm.isfinite():  # one broken batch must not spoil the weights
+                optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         for module in self.model.modules():
@@ -212,6 +213,8 @@ class Trainer:
 def object_boxes(low_targets: Tensor, share: float, rng: np.random.Generator) -> list[TokenBox]:
     """Return a box of one size round each object, moved at random by up to two tokens.
 
+    It holds the whole object where that fits.
+
     Parameters
     ----------
     low_targets : Tensor
@@ -224,10 +227,12 @@ def object_boxes(low_targets: Tensor, share: float, rng: np.random.Generator) ->
     height, width = low_targets.shape[1:]
     rows, columns = max(1, round(share * height)), max(1, round(share * width))
     boxes = []
-    for target in low_targets.cpu():
-        centre = target.nonzero().float().mean(0) + torch.from_numpy(rng.uniform(-2, 3, 2))
-        top = int(np.clip(float(centre[0]) - rows / 2, 0, height - rows))
-        left = int(np.clip(float(centre[1]) - columns / 2, 0, width - columns))
+    for target in low_targets.cpu().numpy():
+        tokens = np.argwhere(target)
+        wanted = tokens.mean(0) + rng.uniform(-2, 3, 2) - (rows / 2, columns / 2)
+        last, first = tokens.max(0) + 1 - (rows, columns), tokens.min(0)
+        wanted = np.where(last <= first, wanted.clip(last, first), wanted)
+        top, left = wanted.clip(0, (height - rows, width - columns)).astype(int).tolist()
         boxes.append(TokenBox(top, left, top + rows, left + columns))
     return boxes
 

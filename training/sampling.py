@@ -31,13 +31,19 @@ class SamplingOptions:
     side : int
         Side of a crop in pixels; a multiple of 32.
     large : float
-        Share of batches with larger crops, of up to twice the side: fewer crops, and larger
-        objects in proportion.
+        Share of batches with larger crops, mostly of about the predictor's windows and up to
+        twice the side: fewer crops, and larger objects in proportion.
     crops, objects : int
         Crops per batch, and objects per crop.
     smallest, largest : float
         Range of the size (square root of the area) that the crop's main object is scaled to, in
         pixels; log-uniform.
+    usual, small : float
+        The predictor looks once at objects that are smaller, to find the zoom, and then at larger
+        ones: only this share of crops has a main object below the usual size, in pixels.
+    whole : float
+        Share of crops in which objects that the crop cuts are asked for only if others are too
+        few: the predictor's windows show objects as wholes.
     union, parts, background : float
         Shares of targets that are a whole group of neighbouring objects, a piece of an object, and
         background between objects.
@@ -56,6 +62,9 @@ class SamplingOptions:
     objects: int = 3
     smallest: float = 20
     largest: float = 120
+    usual: float = 36
+    small: float = 0.25
+    whole: float = 0.8
     union: float = 0.05
     parts: float = 0.04
     background: float = 0.03
@@ -100,7 +109,10 @@ def draw_crop(
     None if no object is visible well enough.
     """
     row, column, area = image.objects[rng.integers(len(image.objects))]
-    size = np.exp(rng.uniform(np.log(options.smallest), np.log(options.largest)))
+    smallest = options.smallest
+    if rng.random() >= options.small:
+        smallest = max(smallest, min(options.usual, options.largest))
+    size = np.exp(rng.uniform(np.log(smallest), np.log(options.largest)))
     zoom = np.clip(size / np.sqrt(area), 1 / 16, 8)
     side = options.side
     # From crop to image: centre, turn, flip, scale, a little stretch, move.
@@ -109,7 +121,8 @@ def draw_crop(
     scale = np.diag([stretch, 1 / stretch]) / zoom
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ scale @ np.diag([rng.choice([-1, 1]), 1])
-    centre = side / 2 - 0.5 + rng.uniform(-0.3, 0.3, 2) * side
+    reach = np.clip((side - 1.3 * size) / 2, 0.05 * side, 0.3 * side)  # mostly without a cut
+    centre = side / 2 - 0.5 + rng.uniform(-reach, reach, 2)
     matrix = np.column_stack([linear, np.array([column, row]) - linear @ centre])
 
     source: NDArray[Any] = image.pixels
@@ -191,7 +204,8 @@ def enlarged(options: SamplingOptions, rng: np.random.Generator) -> SamplingOpti
     """Draw the crops' side; the number of crops keeps the pixels per batch about the same."""
     if rng.random() >= options.large:
         return options
-    side = int(rng.integers(options.side // 32 + 1, options.side // 16 + 1)) * 32
+    steps = options.side // 32
+    side = 32 * int(rng.integers(steps + 1, (2 * steps if rng.random() < 0.3 else steps + 2) + 1))
     factor = side / options.side
     crops = max(1, round(options.crops / factor**2))
     return replace(options, side=side, crops=crops, largest=options.largest * factor)

@@ -26,6 +26,8 @@ class Shares(Protocol):
     @property
     def objects(self) -> int: ...  # noqa: D102
     @property
+    def whole(self) -> float: ...  # noqa: D102
+    @property
     def union(self) -> float: ...  # noqa: D102
     @property
     def parts(self) -> float: ...  # noqa: D102
@@ -58,7 +60,11 @@ def draw_targets(
     visible = visible[(visible > 0) & (counts >= MIN_VISIBLE)]
     if not len(visible):
         return None
-    chosen = rng.permutation(visible)[: shares.objects]
+    chosen = rng.permutation(visible)
+    if rng.random() < shares.whole:
+        rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        chosen = chosen[np.argsort(np.isin(chosen, rim), kind="stable")]
+    chosen = chosen[: shares.objects]
     if len(chosen) < shares.objects:
         chosen = np.concatenate([chosen, rng.choice(visible, shares.objects - len(chosen))])
     targets = labels == chosen[:, None, None]

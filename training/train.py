@@ -180,10 +180,11 @@ class Run:
         with StopRequest() as stop:
             while self.goes_on(stop.asked):
                 begun = time.monotonic()
-                result = self.trainer.step(next(source), self.seconds / budget, rng)
+                batch = next(source)
+                result = self.trainer.step(batch, self.seconds / budget, rng)
                 elapsed = min(time.monotonic() - begun, LONGEST_STEP)
                 self.seconds += elapsed
-                masks = sampling.crops * sampling.objects * result.clicks * self.processes
+                masks = len(batch.targets) * result.clicks * self.processes
                 self.masks += masks
                 ious = (result.first_iou, result.last_iou)
                 recent.append((result.loss, result.auxiliary, *ious, masks, elapsed))

@@ -13,9 +13,12 @@ from napari_inter2former.everything import (
 from napari_inter2former.everything._blocks import HALO, Block, block_side, blocks_of
 from napari_inter2former.everything._decode import Piece
 from napari_inter2former.everything._find import find_objects
+from napari_inter2former.everything._levels import _probes
 from napari_inter2former.everything._merge import surviving
 from napari_inter2former.everything._scores import least_score, lowest_score
 from napari_inter2former.everything._shapes import cut_out, deepest
+from napari_inter2former.images import Normalization, as_image_source
+from napari_inter2former.images import _source as source_module
 from napari_inter2former.predictor import Mask
 from napari_inter2former.predictor._windows import Window
 
@@ -295,3 +298,28 @@ def test_what_is_kept_is_measured_by_what_is_sure(scores, least):
     assert least_score(EverythingSettings(min_score=0.5), scores) == 0.5
     assert lowest_score(EverythingSettings()) <= least
     assert lowest_score(EverythingSettings(min_score=0.5)) == 0.5
+
+
+def test_choosing_zooms_reads_a_bounded_part_of_a_large_image(monkeypatch):
+    """Where not all of an image can be looked at, some blocks of it are."""
+
+    class Counting:
+        shape, ndim, dtype = (6000, 6000), 2, np.dtype(np.uint16)
+        largest = total = 0
+
+        def __getitem__(self, key):
+            rows, columns = (np.arange(*part.indices(6000)) for part in key)
+            self.largest = max(self.largest, rows.size * columns.size)
+            self.total += rows.size * columns.size
+            stripes = (rows[:, None] // 20 + columns // 20) % 2 * 1000
+            return np.where(columns < 3000, stripes, 100).astype(np.uint16)
+
+    monkeypatch.setattr(source_module, "STORED_READ_PIXELS", 1 << 21)
+    image = Counting()
+    source = as_image_source(image, normalization=Normalization((0,), (1000,)))
+    blocks = blocks_of(source.shape, 0, 448)
+    chosen = _probes(source, blocks)
+    assert len(chosen) == 2
+    assert all(block.window.column < 3000 for block in chosen)
+    assert image.largest <= 512**2
+    assert image.total < 1 << 22

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 
 from napari_inter2former.everything._blocks import Block, blocks_of
@@ -33,7 +34,8 @@ LEAST_SIDE = 128
 """An image is not shrunk below this side."""
 WORTH = 0.15
 """A further zoom is used if it adds at least this share to the objects of the best one."""
-THUMBNAIL = 256
+THUMBNAIL = 2048
+"""Side of the picture in which blocks are compared."""
 
 
 def choose_levels(
@@ -128,13 +130,26 @@ def _adds(found: dict[int, list[Mask]], exponent: int, best: int) -> bool:
 
 
 def _probes(source: ImageSource, blocks: list[Block]) -> list[Block]:
-    """Choose the blocks with the most contrast in a thumbnail of the image."""
+    """Choose the blocks with the most contrast; of an image that is costly to read, of some."""
     if len(blocks) <= PROBES:
         return blocks
     exponent = 0
-    while max(geometry.zoomed_shape(source.shape, exponent)) > 8 * THUMBNAIL:
+    while max(geometry.zoomed_shape(source.shape, exponent)) > THUMBNAIL:
         exponent -= 1
-    exponent = max(exponent, source.lowest_exponent(8 * THUMBNAIL))
+    lowest = source.lowest_exponent(THUMBNAIL)
+    if exponent >= lowest:
+        contrasts = _in_thumbnail(source, blocks, exponent)
+    else:
+        count = int(4.0**-lowest * THUMBNAIL**2 / _core_pixels(blocks[0]))
+        order = np.random.default_rng(0).permutation(len(blocks))
+        blocks = [blocks[i] for i in sorted(order[: max(count, PROBES)])]
+        contrasts = [_contrast(source, block) for block in blocks]
+    first = sorted(range(len(blocks)), key=lambda i: (-contrasts[i], i))
+    return [blocks[i] for i in sorted(first[:PROBES])]
+
+
+def _in_thumbnail(source: ImageSource, blocks: list[Block], exponent: int) -> list[float]:
+    """Contrast of blocks in a picture of the whole image."""
     height, width = geometry.zoomed_shape(source.shape, exponent)
     thumbnail = source.read(0, 0, height, width, exponent).mean(axis=2)
 
@@ -146,8 +161,15 @@ def _probes(source: ImageSource, blocks: list[Block]) -> list[Block]:
         columns = slice(int((column + c0) * factor), int((column + c1) * factor) + 1)
         return float(thumbnail[rows, columns].std())
 
-    order = sorted(range(len(blocks)), key=lambda i: (-contrast(blocks[i]), i))
-    return [blocks[i] for i in sorted(order[:PROBES])]
+    return [contrast(block) for block in blocks]
+
+
+def _contrast(source: ImageSource, block: Block) -> float:
+    """Contrast of a block that is read for it, without most of its noise."""
+    at, (r0, c0, r1, c1) = block.window, block.core
+    pixels = source.read(at.row, at.column, at.height, at.width, at.exponent).mean(axis=2)
+    small = cv2.resize(pixels[r0:r1, c0:c1], None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+    return float(small.std())
 
 
 def _core_pixels(block: Block) -> float:
