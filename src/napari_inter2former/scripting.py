@@ -160,13 +160,21 @@ def segment_layers(image_layer: Any, points_layer: Any, model: Any = "tiny") -> 
     predictor = _as_predictor(model)
     labels = np.zeros(shape, dtype=np.int32)
     for plane, objects in grouped.items():
-        levels = [level[plane] for level in data] if multiscale else data[plane]
+        levels = [_plane(level, plane, shape) for level in (data if multiscale else [data])]
         where = "" if not plane else f"Plane {', '.join(map(str, plane))}: "
         try:
             labels[plane] = segment(levels, objects, predictor, rgb=rgb)
         except PromptError as error:
             raise PromptError(f"{where}{error}") from error
     return labels
+
+
+def _plane(level: Any, plane: tuple[int, ...], shape: tuple[int, ...]) -> Any:
+    """Cut a plane out of a level, which may be coarser along the stack as well."""
+    from napari_inter2former.images import cut
+
+    at = (i * int(n) // whole for i, n, whole in zip(plane, level.shape, shape, strict=False))
+    return cut(level, (*at, *[None] * (len(level.shape) - len(plane))))
 
 
 def group_points(

@@ -206,6 +206,22 @@ def test_a_model_that_fails_can_be_replaced() -> None:
     assert predictor.kinds() == ["image"]
 
 
+def test_a_broken_image_is_not_blamed_on_the_model() -> None:
+    office = Office()
+    office.worker.set_image(1, ImageError("The pyramid levels do not match."))
+    office.worker.load("tiny")
+    office.rest()
+    assert office.messages == [
+        say.ModelReady("tiny"),
+        say.Failed("image", "The pyramid levels do not match.", 1),
+    ]
+    office.worker.set_image(2, "image")
+    office.worker.predict(1, 2, (Click(0, 0),))
+    office.rest()
+    assert office.of(say.Predicted)[0].request == 1
+    office.worker.close(60)
+
+
 class SlowLabels:
     """Labels in chunks of a row, of which the second isn't read before the gate is open."""
 

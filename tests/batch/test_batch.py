@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 
 from napari_inter2former._files import OutputError
 from napari_inter2former.batch import (
@@ -24,6 +25,9 @@ from napari_inter2former.batch import (
 from napari_inter2former.batch._outputs import read_provenance
 from napari_inter2former.cli import main
 from napari_inter2former.everything import EverythingSettings
+from napari_inter2former.weights import save_weights
+
+from ..networks import smallest_model
 
 SETTINGS = EverythingSettings(zoom=1, min_score=0, min_area=1)
 
@@ -108,6 +112,55 @@ def test_what_is_done_is_skipped_and_what_changed_is_not(jobs):
     other = replace(jobs[0], settings=EverythingSettings(zoom=1, min_area=10**6))
     assert not do_job(other).skipped
     assert tifffile.imread(jobs[0].labels).max() == 0
+
+
+def test_labels_that_were_corrected_are_not_replaced(jobs):
+    run_jobs(jobs[:1])
+    corrected = np.full((90, 110), 7, np.int32)
+    tifffile.imwrite(jobs[0].labels, corrected)
+    assert "changed since they were written" in do_job(jobs[0]).error
+    assert (tifffile.imread(jobs[0].labels) == corrected).all()
+
+
+def test_another_command_or_format_does_not_replace_labels(jobs, tmp_path):
+    from dataclasses import replace
+
+    do_job(jobs[0])
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text("object,row,column,positive\n1,20,20,true\n")
+    other = replace(jobs[0], kind="segment", settings=None, clicks=str(clicks))
+    assert "made by 'inter2former everything'" in do_job(other).error
+    form = replace(jobs[0], **outputs_of(jobs[0].image, tmp_path / "out", "zarr"))
+    assert "made by 'inter2former everything' as tif" in do_job(form).error
+    assert do_job(jobs[0]).skipped
+
+
+def test_weights_that_were_trained_further_are_loaded_again(jobs, tmp_path):
+    from dataclasses import replace
+
+    path = tmp_path / "mine.safetensors"
+    save_weights(path, smallest_model())
+    job = replace(jobs[0], model=str(path))
+    assert do_job(job).error == ""
+    assert do_job(job).skipped
+    trained = smallest_model()
+    with torch.no_grad():
+        next(trained.parameters()).add_(1)
+    save_weights(path, trained)
+    assert not do_job(job).skipped
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_second_run_takes_no_labels_for_images(jobs, folder, named):
+    from dataclasses import replace
+
+    job = replace(jobs[0], **outputs_of(jobs[0].image, folder))
+    assert do_job(job).error == ""
+    before = {Path(each.image) for each in jobs}
+    found = find_images(sorted(folder.glob("*.tif")) if named else [str(folder / "*.tif")])
+    assert set(found) == before
+    with pytest.raises(BatchError, match="labels that this program has written"):
+        find_images([job.labels])
 
 
 def test_failures_are_named_and_end_nothing(jobs, folder):
@@ -285,6 +338,12 @@ def test_precompute_on_the_command_line(folder, tmp_path, weights, capsys, monke
     assert "3 image(s) done" in capsys.readouterr().out
     assert main(["precompute", str(folder), "--model", weights, "--threads", "1"]) == 0
     assert "3 were done before" in capsys.readouterr().out
+    monkeypatch.setenv("INTER2FORMER_CACHE_GB", "1e-6")
+    assert main(["precompute", str(folder), "--model", weights, "--threads", "1"]) == 2
+    assert "let the cache grow" in capsys.readouterr().err
+    monkeypatch.setenv("INTER2FORMER_CACHE_GB", "ten")
+    assert main(["precompute", str(folder), "--model", weights, "--threads", "1"]) == 2
+    assert "no number of gigabytes" in capsys.readouterr().err
 
 
 def test_a_scheduler_that_is_not_there(jobs, monkeypatch):

@@ -315,3 +315,13 @@ def test_a_thumbnail_is_no_further_image(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert open_image(tmp_path / "slide.tif").shape == PLANE.shape
+
+
+def test_means_stored_as_floats_may_miss_a_hot_pixel():
+    fine = np.random.default_rng(0).normal(100, 5, (1024, 1024)).astype(np.uint16)
+    fine[512, 512] = 65535
+    levels = [fine]
+    for n in (4, 16):
+        means = fine.reshape(1024 // n, n, 1024 // n, n).mean(axis=(1, 3))
+        levels.append(means.astype(np.float32))
+    assert as_image_source(levels).shape == (1024, 1024)

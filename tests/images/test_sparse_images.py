@@ -69,6 +69,22 @@ def test_a_bright_speck_makes_no_image_dark():
     assert limits(image) == percentiles(image)
 
 
+def test_usual_cells_keep_their_contrast_beside_a_bright_one():
+    """Cells of half a percent of the slide, and a hundredth as much that is far brighter."""
+    image = noise() + 300 * discs(radius=30, count=5) + 20_000 * discs(radius=10, count=1)
+    assert limits(image) == percentiles(image)
+    crowd = np.random.default_rng(3).random((SIDE // 8, SIDE // 8)) < 0.3
+    small = noise() + 500 * crowd.repeat(8, 0).repeat(8, 1) + 12_000 * discs(count=1)
+    assert limits(np.tile(small, (2, 2)))[1] < 700
+
+
+def test_gaps_are_no_dark_objects():
+    image = (noise(1000) + 900 * discs()).astype(np.float32)
+    image[:, 700:705] = -3.4e38
+    low, high = limits(image)
+    assert (low, high) == (pytest.approx(988, abs=3), pytest.approx(1900, abs=20))
+
+
 def test_chosen_percentiles_are_taken_as_they_are():
     image = noise() + 900 * discs()
     chosen = normalization_of(StoredImage((image,), "yx"), percentiles=(1, 99.8))

@@ -314,6 +314,20 @@ def test_a_stored_image_is_sampled_in_more_spots_if_some_are_empty(bright, spots
     assert image.spots == spots
 
 
+@pytest.mark.parametrize("chunks", [(256, 256), (64, 3000), (3000, 64), (3000, 3000), (500, 3000)])
+def test_the_sample_is_spread_whatever_the_chunks(chunks):
+    class Chunked(Recorder):
+        def __getitem__(self, index):
+            rows, columns = (np.arange(*part.indices(3000)) for part in index)
+            return (rows[:, None] + columns).astype(np.uint16)
+
+    image = Chunked((3000, 3000))
+    image.chunks = chunks
+    normalization = as_image_source(image).normalization
+    assert normalization.low[0] < 1200
+    assert normalization.high[0] > 4800
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint16, np.float32])
 def test_an_object_that_the_sample_misses_stays_visible(dtype):
     image = np.zeros((4096, 4096), dtype)

@@ -10,6 +10,7 @@ import pytest
 
 from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.errors import ImageError, Inter2FormerError, PromptError
+from napari_inter2former.images import as_image_source
 from napari_inter2former.predictor import Predictor
 from napari_inter2former.prompts import Click
 from napari_inter2former.scripting import paint, segment, segment_layers
@@ -145,3 +146,20 @@ def test_text_from_a_csv_is_understood(fake, image):
     points = layer(data=[[30, 30], [60, 90]], features=features)
     labels = segment_layers(layer(data=image), points, fake)
     assert (labels[30, 30], labels[60, 90]) == (2, 0)
+
+
+def test_a_pyramid_may_be_coarser_along_the_stack(fake):
+    fine = np.zeros((10, 64, 64), np.uint8)
+    fine[8, 20:40, 20:40] = 200
+    coarse = fine[::2, ::2, ::2]
+    points = layer(data=np.array([[8.0, 30, 30]]), features={})
+    labels = segment_layers(layer(data=[fine, coarse], multiscale=True), points, fake)
+    assert labels[8, 30, 30] == 1
+    assert not labels[:8].any()
+
+
+def test_a_contrast_beside_an_opened_image_is_refused(image):
+    source = as_image_source(image)
+    assert as_image_source(source) is source
+    with pytest.raises(ImageError, match="has a contrast and channels already"):
+        as_image_source(source, normalization=source.normalization)

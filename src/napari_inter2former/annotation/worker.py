@@ -259,11 +259,8 @@ class Worker:
         except _CancelledError:
             if job.again:
                 self._return(job)
-        except Inter2FormerError as error:
-            self._tell(say.Failed(job.kind, str(error), job.number))
         except Exception as error:  # noqa: BLE001  # the thread must outlive any failure
-            reason = f"{type(error).__name__}: {error}"
-            self._tell(say.Failed(job.kind, reason, job.number))
+            self._tell(say.Failed(job.kind, _reason(error), job.number))
         with self._wake:
             self._running.pop()
 
@@ -287,9 +284,16 @@ class Worker:
         # The old model goes first: two at once may not fit.
         self._predictor = None
         self._predictor = self._make_predictor(name)
-        if self._image is not None:
-            self._show()
         self._tell(say.ModelReady(name))
+        if self._image is None:
+            return
+        number = self._image[0]
+        try:
+            self._show()
+        except _CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001  # of the image, not of the model
+            self._tell(say.Failed("image", _reason(error), number))
 
     def _set_image(self, image: tuple[int, Any, int | None, bool]) -> None:
         self._image = image
@@ -389,3 +393,9 @@ class Worker:
                 job.again = not stop
                 raise _CancelledError
         self._tell(say.Scanned(target, count.largest))
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong."""
+    known = isinstance(error, Inter2FormerError)
+    return str(error) if known else f"{type(error).__name__}: {error}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from napari_inter2former.batch._inputs import BatchError, find_images, output_stem
 from napari_inter2former.batch._jobs import Job, Outcome, outputs_of
 from napari_inter2former.batch._outputs import FORMATS, write_labels, write_table
+from napari_inter2former.batch._precompute import check_room
 from napari_inter2former.batch._run import claimed, run_jobs
 from napari_inter2former.batch._work import do_job
 
@@ -13,6 +14,7 @@ __all__ = [
     "BatchError",
     "Job",
     "Outcome",
+    "check_room",
     "claimed",
     "do_job",
     "find_images",

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_inter2former.batch._outputs import FORMATS, read_provenance
 from napari_inter2former.errors import Inter2FormerError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["ENDINGS", "BatchError", "find_images", "output_stem"]
 
 ENDINGS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".zarr")
 """What is taken from a folder; files that are named are tried whatever they end in."""
-_OURS = ("_labels.ome.tif", "_labels.ome.zarr")
+_OURS = tuple(f"_labels{ending}" for ending in FORMATS.values())
 
 
 class BatchError(Inter2FormerError):
@@ -45,6 +46,9 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
     for pattern in patterns:
         path = Path(pattern)
         if path.is_file() or is_zarr(path):
+            # The shell may have listed what an earlier run has written beside the images.
+            if path.name.endswith(_OURS) and read_provenance(path) is not None:
+                continue
             some = [path]
         elif path.is_dir():
             some = [child for child in sorted(path.iterdir()) if _is_image(child)]
@@ -53,6 +57,9 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
             names = sorted(glob.glob(str(pattern), recursive=True))  # noqa: PTH207
             some = [Path(name) for name in names]
             some = [each for each in some if each.is_file() or is_zarr(each)]
+            # Neither labels that an earlier run has written, nor the arrays inside zarr images.
+            some = [each for each in some if not each.name.endswith(_OURS)]
+            some = [each for each in some if not any(is_zarr(folder) for folder in each.parents)]
         if not some:
             raise BatchError(
                 f"{pattern}: no image found. Give files, folders with images "
@@ -60,6 +67,8 @@ def find_images(patterns: Iterable[str | Path]) -> list[Path]:
             )
         for image in some:
             found.setdefault(image.absolute(), image)
+    if not found:
+        raise BatchError("No image found: what was given are labels that this program has written.")
     stems: dict[str, Path] = {}
     for path in found.values():
         # On Windows A.tif and a.png would share their outputs, too.

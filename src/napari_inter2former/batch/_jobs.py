@@ -55,7 +55,7 @@ class Job:
     labels, table : str
         Paths of the outputs; empty for ``"precompute"``, the table's also where none is wanted.
     model : str
-        Name or path of the weights.
+        Name or path of the weights; a path becomes absolute, since workers have other folders.
     settings : EverythingSettings or None
         For ``"everything"``.
     rendering : RenderingChoice
@@ -79,6 +79,12 @@ class Job:
     clicks: str = ""
     compact: bool = False
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Complete the path of the weights."""
+        path = Path(self.model).expanduser()
+        if path.is_file():
+            object.__setattr__(self, "model", str(path.absolute()))
 
 
 @dataclass(frozen=True)
@@ -151,10 +157,43 @@ def tried(job: Job, work: Callable[[], T]) -> T | Outcome:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the outputs are there, made from the same image, weights and settings."""
-    if not (Path(job.labels).exists() and Path(job.table).is_file()):
+    """Whether the outputs are there, made from the same image, weights and settings.
+
+    Raises
+    ------
+    OutputError
+        If there are labels that are not this command's to replace.
+    """
+    labels = Path(job.labels)
+    if job.table:
+        _check_ours(job, labels)
+    if not (labels.exists() and Path(job.table).is_file()):
         return False
-    return read_provenance(Path(job.labels)) == provenance(job)
+    return read_provenance(labels) == provenance(job)
+
+
+def _check_ours(job: Job, labels: Path) -> None:
+    """Refuse to replace labels that were corrected by hand, or made by another command.
+
+    Those of the other format have the same table, so they can't lie in one folder.
+    """
+    used = next((ending for ending in FORMATS.values() if labels.name.endswith(ending)), "")
+    for ending in FORMATS.values():
+        other = labels.with_name(labels.name.removesuffix(used) + ending)
+        if not other.exists():
+            continue
+        made = read_provenance(other)
+        if other == labels and made is not None and made.get("kind") == job.kind:
+            continue
+        what = (
+            "were changed since they were written, or written by something else"
+            if made is None
+            else f"were made by 'inter2former {made.get('kind')}' as {ending.split('.')[-1]}"
+        )
+        raise OutputError(
+            f"{other}: these labels {what}, and are not replaced. Give another folder as --out, or "
+            "move them."
+        )
 
 
 def provenance(job: Job) -> dict[str, Any]:
@@ -237,12 +276,20 @@ def _remove(table: Path) -> None:
         ) from error
 
 
-@lru_cache(maxsize=1)
 def load_once(name: str) -> Any:
-    """Load the weights once per process."""
+    """Load the weights once per process, and again when their file is another one."""
+    from napari_inter2former.weights import find_weights
+
+    path = find_weights(name)
+    status = path.stat()
+    return _load(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, changed: int, size: int) -> Any:
     from napari_inter2former.weights import load_model
 
-    return load_model(name)
+    return load_model(path)
 
 
 def _weights_sha256(name: str) -> str | None:

@@ -60,6 +60,7 @@ def plan_job(job: Job) -> Plan | Outcome:
         if is_done(job):
             return Outcome(job.image, skipped=True)
         made = provenance(job)
+        _prepared.cache_clear()  # its folder is gone with an earlier run of the same job
         planes = _once(_opened, job, made)
         parts = len(planes) if len(planes) > 1 else len(_once(_prepared, job, made)[1])
         return Plan(parts, made)
@@ -92,20 +93,21 @@ def finish_job(job: Job, made: dict[str, Any]) -> Outcome:
 
 
 def _once(make: Callable[[Job, str], Any], job: Job, made: dict[str, Any]) -> Any:
-    # The image's state is part of the key: a file that was replaced is opened again.
-    return make(job, json.dumps(made["state"]))
+    # Part of the key: an image that was replaced is opened again, with other weights planned anew.
+    return make(job, json.dumps(made))
 
 
 @lru_cache(maxsize=1)
-def _opened(job: Job, state: str) -> Planes:
+def _opened(job: Job, made: str) -> Planes:
     return Planes(job.image, job.rendering)
 
 
 @lru_cache(maxsize=1)
-def _prepared(job: Job, state: str) -> Any:
+def _prepared(job: Job, made: str) -> Any:
     from napari_inter2former.everything import prepare_everything
 
     assert job.settings is not None
-    source, model = _opened(job, state).source(0), load_once(job.model)
+    source, model = _opened(job, made).source(0), load_once(job.model)
     work = work_folder(job, 0)
-    return source, *prepare_everything(model, source, job.settings, work, json.loads(state))
+    state = json.loads(made)["state"]
+    return source, *prepare_everything(model, source, job.settings, work, state)

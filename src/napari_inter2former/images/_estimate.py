@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ EVEN_SHARE = 0.25
 SAMPLE_PLANES = 16
 
 Pixels = npt.NDArray[Any]
+Box = tuple[int, int, int, int]  # r0, r1, c0, c1
 
 
 def normalization_of(
@@ -89,36 +90,67 @@ def estimate_normalization(
     half of them, as the fields of one colour on a chessboard, if all of these hold something.
     """
     share = max(1, SAMPLE_PIXELS // len(planes))
-    samples, wholes = zip(*(_sample(levels, share) for levels in planes), strict=True)
-    blocks = [block for sample in samples for block in sample]
-    flat = [_flat(block) for block in blocks]
-    sample = np.concatenate(flat) if len(flat) > 1 else flat[0]
-    normalization = Normalization.from_sample(sample, percentiles or PERCENTILES)
+    samples = [_sample(levels, share) for levels in planes]
+    blocks = [block for sample in samples for block in sample.blocks]
+    flat = [block.reshape(-1, block.shape[-1]) for block in blocks]
+    pixels = np.concatenate(flat) if len(flat) > 1 else flat[0]
+    normalization = Normalization.from_sample(pixels, percentiles or PERCENTILES)
     if percentiles is None:
-        normalization = reach_rare_objects(normalization, blocks)
-    if all(whole is sampled[0] for whole, sampled in zip(wholes, samples, strict=True)):
+        near = [block for sample in samples for block in sample.near]
+        normalization = reach_rare_objects(normalization, blocks, near)
+    if all(sample.blocks[0] is sample.whole for sample in samples):
         return normalization
-    return _not_blind(normalization, sample.dtype, wholes)
+    return _not_blind(normalization, pixels.dtype, [sample.whole for sample in samples])
 
 
-def _sample(levels: tuple[Level, ...], share: int) -> tuple[list[Pixels], Pixels | None]:
-    """Blocks of a plane, (h, w, channels); and all of it, if looking at that costs little."""
+class _Sample(NamedTuple):
+    """Pixels of a plane, (h, w, channels): what is counted, neighbours, and all if that is cheap.
+
+    `near` differs from `blocks` where those are every n-th pixel.
+    """
+
+    blocks: list[Pixels]
+    near: list[Pixels]
+    whole: Pixels | None
+
+
+def _sample(levels: tuple[Level, ...], share: int) -> _Sample:
     enough = [level for level in levels if level.height * level.width >= share // 4]
     level = enough[-1] if enough else levels[0]
     height, width = level.height, level.width
     if height * width <= share:
         whole = level.read(0, height, 0, width)
-        return [whole], whole
+        return _Sample([whole], [whole], whole)
     if level.in_memory:
         step = math.ceil(math.sqrt(height * width / share))
         view = level.read(0, height, 0, width)  # a view: nothing is copied
-        return [view[::step, ::step]], view
+        boxes = _blocks(height, width, share, (1, 1))
+        near = [view[r0:r1, c0:c1] for _, (r0, r1, c0, c1) in boxes]
+        return _Sample([view[::step, ::step]], near, view)
     boxes = _blocks(height, width, share, level.chunk)
     first, second = ([box for field, box in boxes if field == colour] for colour in (0, 1))
-    blocks = [level.read(*box) for box in first]
+    blocks = _read(level, first)
     if not _even(blocks):
-        blocks += [level.read(*box) for box in second]
-    return blocks, None
+        blocks += _read(level, second)
+    return _Sample(blocks, blocks, None)
+
+
+def _read(level: Level, boxes: Iterable[Box]) -> list[Pixels]:
+    """Read blocks; those in the same chunks together, so that these are decoded once."""
+    together: dict[Box, list[Box]] = {}
+    for r0, r1, c0, c1 in boxes:
+        (h, w) = level.chunk
+        chunks = r0 // h, (r1 - 1) // h, c0 // w, (c1 - 1) // w
+        together.setdefault(chunks, []).append((r0, r1, c0, c1))
+    blocks = []
+    for group in together.values():
+        top, bottom, left, right = (
+            end(ends) for end, ends in zip((min, max) * 2, zip(*group, strict=True), strict=True)
+        )
+        pixels = level.read(top, bottom, left, right)
+        for r0, r1, c0, c1 in group:
+            blocks.append(pixels[r0 - top : r1 - top, c0 - left : c1 - left].copy())
+    return blocks
 
 
 def _even(blocks: Sequence[Pixels]) -> bool:
@@ -157,9 +189,7 @@ def _not_blind(
     return Normalization(tuple(low), tuple(high))
 
 
-def _blocks(
-    height: int, width: int, share: int, chunk: tuple[int, int]
-) -> list[tuple[int, tuple[int, int, int, int]]]:
+def _blocks(height: int, width: int, share: int, chunk: tuple[int, int]) -> list[tuple[int, Box]]:
     """Evenly spread blocks, `share` pixels together, each in few chunks.
 
     Each is (r0, r1, c0, c1), after 0 or 1 for the colour of its field on a chessboard.
@@ -172,11 +202,12 @@ def _blocks(
         for j in range(SAMPLE_GRID):
             r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
             c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
-            # A block that starts where a chunk does needs one chunk instead of four.
-            r0, c0 = r0 - r0 % chunk[0], c0 - c0 % chunk[1]
+            r0, c0 = _aligned(r0, h, chunk[0]), _aligned(c0, w, chunk[1])
             blocks.append(((i + j) % 2, (r0, r0 + h, c0, c0 + w)))
     return blocks
 
 
-def _flat(pixels: Pixels) -> Pixels:
-    return pixels.reshape(-1, pixels.shape[-1])
+def _aligned(start: int, size: int, chunk: int) -> int:
+    """Move a block that crosses the border of a chunk to its start: one chunk instead of two."""
+    crosses = start // chunk != (start + size - 1) // chunk
+    return start - start % chunk if crosses else start

@@ -286,9 +286,8 @@ def _check_same_scale(first: Level, level: Level) -> None:
             f"{np.nanmax(coarse):g} in the same place. All levels need the same intensities "
             "(skimage's pyramid functions need preserve_range=True)."
         )
-    small = max(np.nanmax(coarse) - np.nanmin(coarse), abs(np.nanmax(coarse)))
-    large = max(high - low, abs(high))
-    if large > 0 and small < large / 100:
+    # Means of means are the mean, however far a single pixel stands out.
+    if abs(np.nanmean(coarse)) < abs(np.nanmean(fine)) / 100:
         raise ImageError(
             f"The pyramid levels do not match: the first holds {first.array.dtype} up to {high:g}, "
             f"and another holds {level.array.dtype} only up to {np.nanmax(coarse):g} in the same "

@@ -21,10 +21,10 @@ FEWEST = 9
 """Fewer pixels are no object."""
 BRIGHTNESS = 90.0
 """Percentile of the objects' pixels that becomes the limit."""
-GROUND = 1.0, 99.0
+GROUND = 1.0, 99.8
 """Percentiles of the background, which is all but the rare objects."""
-NOISE_RANGE = 8.0
-"""Standard deviations between these, at most, in noise: Gaussian noise has 4.7."""
+NOISE_RANGE = 6.5
+"""Standard deviations between these, at most, in noise: Gaussian noise has 5.2."""
 TILE = 64
 """Side of the tiles whose medians are taken for uneven light."""
 
@@ -32,7 +32,9 @@ Scaled = npt.NDArray[np.float32]
 
 
 def reach_rare_objects(
-    normalization: Normalization, blocks: Sequence[npt.NDArray[Any]]
+    normalization: Normalization,
+    blocks: Sequence[npt.NDArray[Any]],
+    near: Sequence[npt.NDArray[Any]],
 ) -> Normalization:
     """Move limits that hold nothing but noise out to the few objects beyond them.
 
@@ -47,6 +49,8 @@ def reach_rare_objects(
         Percentiles of the sample.
     blocks : sequence of array, (h, w, channels)
         The sample; neighbours in a block are neighbours in the image, or evenly far apart.
+    near : sequence of array, (h, w, channels)
+        Blocks in which they are neighbours.
     """
     low, high = list(normalization.low), list(normalization.high)
     tops = np.fmax.reduce([np.fmax.reduce(block, axis=(0, 1)) for block in blocks])
@@ -55,15 +59,22 @@ def reach_rare_objects(
         beyond = FAR * (b - a)
         if b <= a or not (tops[channel] > b + beyond or bottoms[channel] < a - beyond):
             continue  # most images: nothing else is computed
-        one = normalization.select([channel])
-        scaled = [one.scale(block[..., channel : channel + 1])[..., 0] for block in blocks]
+        scaled = _scaled(blocks, normalization, channel)
         dark, bright = _far(scaled, -1), _far(scaled, 1)
-        if (dark.size or bright.size) and _is_noise(scaled):
+        dark = dark[dark > dark.min(initial=np.inf)]  # gaps between tiles are one value, as a rule
+        if (dark.size or bright.size) and _is_noise(scaled, _scaled(near, normalization, channel)):
             if bright.size:
                 high[channel] = a + (b - a) * float(np.percentile(bright, BRIGHTNESS))
             if dark.size:
                 low[channel] = a + (b - a) * float(np.percentile(dark, 100 - BRIGHTNESS))
     return Normalization(tuple(low), tuple(high))
+
+
+def _scaled(
+    blocks: Sequence[npt.NDArray[Any]], normalization: Normalization, channel: int
+) -> list[Scaled]:
+    one = normalization.select([channel])
+    return [one.scale(block[..., channel : channel + 1])[..., 0] for block in blocks]
 
 
 def _far(blocks: Sequence[Scaled], side: int) -> Scaled:
@@ -82,13 +93,17 @@ def _backed(block: Scaled) -> Scaled:
     return np.minimum(block, neighbours, out=neighbours).ravel()
 
 
-def _is_noise(blocks: Sequence[Scaled]) -> bool:
+def _is_noise(blocks: Sequence[Scaled], near: Sequence[Scaled]) -> bool:
     """Whether all but rare pixels differ from their surroundings as from their neighbours."""
     ground = np.concatenate([_levelled(block) for block in blocks])
     bottom, top = np.percentile(ground, GROUND)
-    steps = np.concatenate([np.abs(np.diff(block.clip(0, 1), axis=1)).ravel() for block in blocks])
-    # Of Gaussian noise, neighbours differ by 2 / sqrt(pi) standard deviations in the mean.
-    return bool(steps.size) and top - bottom < NOISE_RANGE * steps.mean() * np.sqrt(np.pi) / 2
+    steps = np.concatenate([np.abs(np.diff(block.clip(0, 1), axis=1)).ravel() for block in near])
+    if not steps.size:
+        return False
+    # Neighbours in Gaussian noise differ by 0.954 standard deviations in the median, by 1.128 in
+    # the mean, which counts where most pixels are alike.
+    deviation = np.median(steps) / 0.954 or steps.mean() / 1.128
+    return bool(top - bottom < NOISE_RANGE * deviation)
 
 
 def _levelled(block: Scaled) -> Scaled:

@@ -252,7 +252,9 @@ def as_image_source(
     rgb : bool, optional
         Whether the last axis is RGB(A); by default when it has length 3 or 4.
     normalization : Normalization, optional
-        Limits to use; by default percentiles 1 and 99.8 of each channel, of a bounded sample.
+        Limits to use; by default percentiles 1 and 99.8 of each channel, of a bounded sample; where
+        these hold nothing but noise, and a few objects lie beyond, what shows those. Not for an
+        `ImageSource`, which has its own, and the other arguments, too.
     channels : Channels or sequence of str, optional
         What each channel is for, see `Channels`; ``["ignore", "red", "green"]`` for one. By
         default all are used, by the rule above.
@@ -272,6 +274,11 @@ def as_image_source(
         If the image can't be used; the message says why.
     """
     if isinstance(image, ImageSource):
+        if normalization is not None or channels is not None:
+            raise ImageError(
+                "The image has a contrast and channels already; give them to as_image_source "
+                "together with the array."
+            )
         return image
     if isinstance(image, StoredImage):
         image, channel_axis, rgb = image.plane()

@@ -16,6 +16,7 @@ import platformdirs
 
 from napari_inter2former import __version__
 from napari_inter2former._files import replacing
+from napari_inter2former.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,8 @@ __all__ = ["DiskCache", "StoredFeatures", "default_folder", "weights_key"]
 
 FORMAT = "napari-inter2former features 1"
 ENDING = ".safetensors"
-MAX_BYTES = 10 << 30
+MAX_GB = 10
+CACHE_GB = "INTER2FORMER_CACHE_GB"
 MAX_DAYS = 30.0
 LEFT_OVER_SECONDS = 24 * 3600.0
 """Unfinished files of this age belong to a process that crashed."""
@@ -48,23 +50,26 @@ class DiskCache:
     ----------
     folder : path, optional
         By default one in the user's cache folder.
-    max_bytes : int
-        Size of all entries together; those longest unused go first.
+    max_bytes : int, optional
+        Size of all entries together; those longest unused go first. By default 10 GiB, or as many
+        as the environment variable ``INTER2FORMER_CACHE_GB`` says.
     max_days : float
         Entries unused for so many days go as well.
 
     Raises
     ------
     ValueError
-        If a limit is negative.
+        If a limit is negative, or the environment variable no number (`SettingsError`).
     """
 
     def __init__(
         self,
         folder: str | os.PathLike[str] | None = None,
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int | None = None,
         max_days: float = MAX_DAYS,
     ) -> None:
+        if max_bytes is None:
+            max_bytes = _chosen_bytes()
         if max_bytes < 0 or max_days < 0:
             raise ValueError("The limits of the cache on disk must be 0 or more.")
         self.folder = default_folder() if folder is None else Path(folder)
@@ -76,6 +81,14 @@ class DiskCache:
     def __contains__(self, key: str) -> bool:
         """Whether there is an entry of this name; it may still turn out to be damaged."""
         return self._path(key).is_file()
+
+    def touch(self, key: str) -> bool:
+        """Whether there is an entry of this name; it counts as used now."""
+        try:
+            os.utime(self._path(key))
+        except OSError:
+            return False
+        return True
 
     def get(self, key: str, kind: type[Any]) -> Any | None:
         """Read features.
@@ -201,6 +214,10 @@ class StoredFeatures:
         """Whether there is an entry for a window of this content."""
         return self._key(window) in self.cache
 
+    def touch(self, window: str) -> bool:
+        """Whether there is an entry for a window of this content; it counts as used now."""
+        return self.cache.touch(self._key(window))
+
     def get(self, window: str) -> Any | None:
         """Return features on the network's device, or None."""
         from napari_inter2former.model.inter2former import ImageFeatures
@@ -237,6 +254,15 @@ def weights_key(model: Any) -> str:
             digest.update(name.encode())
             digest.update(_bytes(state[name]))
     return digest.hexdigest()
+
+
+def _chosen_bytes() -> int:
+    """Return the size that the environment asks for, or the default."""
+    wanted = os.environ.get(CACHE_GB) or str(MAX_GB)
+    try:
+        return int(float(wanted) * 2**30)
+    except (ValueError, OverflowError) as error:
+        raise SettingsError(f"{CACHE_GB}={wanted} is no number of gigabytes.") from error
 
 
 def _stored(features: Any) -> list[str]:

@@ -110,10 +110,10 @@ class Follower:
         """Make sure that the features of a window are on disk; return whether they were not."""
         assert self._stored is not None
         pixels, key = self._pixels(window)
-        if key in self._stored:
+        if self._stored.touch(key):
             return False
         self._stored.put(key, self._engine.encode(pixels, key))
-        return True
+        return key in self._stored
 
     def _pixels(self, window: Window) -> tuple[Any, str]:
         """Read a window; also return the name of its content."""
