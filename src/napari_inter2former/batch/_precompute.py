@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,7 +44,8 @@ def check_room(jobs: Sequence[Job]) -> None:
     from napari_inter2former.predictor import DiskCache, Predictor
 
     with tempfile.TemporaryDirectory() as folder:
-        predictor = Predictor(load_once(jobs[0].model), disk_cache=folder)
+        kept = DiskCache(folder, max_bytes=2**40)
+        predictor = Predictor(load_once(jobs[0].model), disk_cache=kept)
         windows = 0
         for job in jobs:
             try:
@@ -57,7 +57,7 @@ def check_room(jobs: Sequence[Job]) -> None:
         side = predictor.model.config.window
         predictor.set_image(np.zeros((side, side), np.uint8))
         predictor.store(predictor.first_windows()[0])
-        each = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        each = kept.nbytes
     needed, most = windows * each / 2**30, DiskCache().max_bytes / 2**30
     if needed > most:
         raise BatchError(
