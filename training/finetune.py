@@ -136,19 +136,17 @@ def finetune(
         print(f"left out: {line}", file=sys.stderr)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    options = TrainingOptions("adamw", learning_rate, warm_up=20, average=0.99)
+    # Its head would begin at random; and a lab's images may have cells without a label.
+    options = TrainingOptions("adamw", learning_rate, warm_up=20, average=0.99, auxiliary=0)
     trainer = Trainer(load_model(weights).to(device), options)
     drawing, shapes = rng.spawn(2)
     source = prefetch(batches([dataset], sampling, drawing, shapes))
     budget = minutes * 60
     begun = time.monotonic()
     form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s{postfix}"
-    with StopRequest() as stop:
-        with tqdm(total=budget, bar_format=form, desc=f"training {name}") as bar:
-            while (elapsed := time.monotonic() - begun) < budget and not stop.asked:
-                result = trainer.step(next(source), elapsed / budget, rng)
-                bar.update(min(time.monotonic() - begun, budget) - bar.n)
-                bar.set_postfix_str(f"IoU {result.first_iou:.2f} -> {result.last_iou:.2f}")
+    elapsed = 0.0
+
+    def store() -> Path:
         training = {
             "start": weights,
             "images": len(dataset.images),
@@ -157,6 +155,19 @@ def finetune(
             "hours": round(min(elapsed, budget) / 3600, 4),
         }
         return save_weights(path, trainer.average, {"training": training}, half=True)
+
+    with StopRequest() as stop:
+        try:
+            with tqdm(total=budget, bar_format=form, desc=f"training {name}") as bar:
+                while (elapsed := time.monotonic() - begun) < budget and not stop.asked:
+                    result = trainer.step(next(source), elapsed / budget, rng)
+                    bar.update(min(time.monotonic() - begun, budget) - bar.n)
+                    bar.set_postfix_str(f"IoU {result.first_iou:.2f} -> {result.last_iou:.2f}")
+        except Exception:
+            if trainer.steps:  # such as a drive that is gone: what was learned is not lost
+                print(f"What was learned by then is stored in {store()}.", file=sys.stderr)
+            raise
+        return store()
 
 
 def parser() -> argparse.ArgumentParser:

@@ -25,8 +25,6 @@ from napari_inter2former.training.optimizer import optimizers
 from napari_inter2former.training.parallel import add_up, average_gradients
 from napari_inter2former.training.sampling import Batch
 
-AUXILIARY_WEIGHT = 1.0
-
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -63,6 +61,9 @@ class TrainingOptions:
         Side, as a share of the crop's, of the part of each mask that is upsampled, clicked in and
         learned in full resolution, around the object. The low-resolution branch always learns
         the whole.
+    auxiliary : float
+        Weight of the auxiliary task, which teaches about all objects of a crop at once, and takes
+        what has no label for background.
     """
 
     optimizer: str = "muon"
@@ -78,6 +79,7 @@ class TrainingOptions:
     previous: float = 0.1
     average: float = 0.998
     box: float = 0.7
+    auxiliary: float = 1.0
 
 
 class StepResult(NamedTuple):
@@ -146,7 +148,7 @@ class Trainer:
         targets = batch.targets.to(device)
         features = self.model.encode_batch(batch.images.to(device))
         maps = self.auxiliary(features)
-        auxiliary = AUXILIARY_WEIGHT * dense_loss(maps, dense_targets(batch.labels.to(device)))
+        auxiliary = dense_loss(maps, dense_targets(batch.labels.to(device)))
         leaves = [x.detach().requires_grad_() for x in (features.tokens, *features.edges)]
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
         low_targets = pool_targets(targets, self.model.config.patch)
@@ -185,7 +187,8 @@ class Trainer:
         outputs = zip((features.tokens, *features.edges), leaves, strict=True)
         learned = [(x, leaf.grad) for x, leaf in outputs if x.requires_grad]
         torch.autograd.backward(
-            [auxiliary, *(x for x, _ in learned)], [None, *(gradient for _, gradient in learned)]
+            [self.options.auxiliary * auxiliary, *(x for x, _ in learned)],
+            [None, *(gradient for _, gradient in learned)],
         )
         average_gradients(self.named_parameters.values())
         norm = torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)

@@ -30,7 +30,8 @@ def start_processes(device: str) -> tuple[int, int]:
     """
     if not by_torchrun():
         return 0, 1
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    # Gradients travel between GPUs, and what the processes agree on between CPUs.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
     if device.startswith("cuda"):
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     return dist.get_rank(), dist.get_world_size()

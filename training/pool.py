@@ -27,9 +27,10 @@ MEMORY_BYTES = 6 << 30
 MOST_CHECKED = 3000
 """Of a larger dataset so many images are read before training begins; the others when drawn."""
 
+Stamp = tuple[tuple[int, int], ...]
 Content = tuple[NDArray[np.uint8], NDArray[np.int32]]
 
-_memory: BoundedCache[Pair, Content] = BoundedCache(MEMORY_BYTES)
+_memory: BoundedCache[tuple[Pair, Stamp], Content] = BoundedCache(MEMORY_BYTES)
 _lock = threading.Lock()
 
 
@@ -45,14 +46,20 @@ class TrainingImage:
     def __init__(self, pair: Pair) -> None:
         self.pair = pair
 
+    @cached_property
+    def _key(self) -> tuple[Pair, Stamp]:
+        """Name what the files hold now: labels that are corrected later are read again."""
+        files = (path.stat() for path in (self.pair.image, self.pair.label) if path.exists())
+        return self.pair, tuple((file.st_mtime_ns, file.st_size) for file in files)
+
     @property
     def _content(self) -> Content:
         with _lock:
-            content = _memory.get(self.pair)
+            content = _memory.get(self._key)
         if content is None:
             content = self._read()
             with _lock:
-                _memory.put(self.pair, content, sum(array.nbytes for array in content))
+                _memory.put(self._key, content, sum(array.nbytes for array in content))
         return content
 
     def _read(self) -> Content:

@@ -141,8 +141,7 @@ def draw_crop(
     if rng.random() < options.elastic:
         bend = displacement(side, rng.uniform(0.03, 0.15), rng)
     pixels = warp(source, moved, side, bend, cv2.INTER_LINEAR, 0)
-    numbers = image.labels.astype(np.float32)
-    labels = warp(numbers, matrix, side, bend, cv2.INTER_NEAREST, -1).astype(np.int32)
+    labels = warp(image.labels, matrix, side, bend, cv2.INTER_NEAREST, -1).astype(np.int32)
     outside = labels < 0
     objects = labels
     if rng.random() < options.superpixels:
@@ -159,6 +158,16 @@ def warp(
     outside: float,
 ) -> NDArray[Any]:
     """Return a square of `source`: `matrix` leads from its bent pixels to those of the source."""
+    columns, rows = ((0, side - 1),) * 2 if bend is None else ((x.min(), x.max()) for x in bend)
+    corners = matrix @ np.array([[x, y, 1] for x in columns for y in rows]).T
+    # Only what is needed: OpenCV takes no source of 32,767 pixels, and labels become floats.
+    limits = source.shape[1::-1]
+    first = np.clip(np.floor(corners.min(1)).astype(int) - 2, 0, np.subtract(limits, 1))
+    last = np.clip(np.ceil(corners.max(1)).astype(int) + 3, first + 1, limits)
+    source = source[first[1] : last[1], first[0] : last[0]]
+    if source.dtype == np.int32:
+        source = source.astype(np.float32)
+    matrix = matrix - np.column_stack([np.zeros((2, 2)), first])
     if bend is None:
         flags = cv2.WARP_INVERSE_MAP | way
         size = (side, side)

@@ -104,13 +104,13 @@ def find_weights(name_or_path: str | os.PathLike[str]) -> Path:
     if path.is_file():
         return path
     text = os.fspath(name_or_path)
-    if path.suffix or path.name != text:
-        what = "a folder, not a file" if path.is_dir() else "not there"
-        raise WeightsError(f"The weights file {path} is {what}.")
-    for folder, _ in _folders():
+    for folder, _ in _folders() if path.name == text else ():
         candidate = folder / f"{text}{SUFFIX}"
         if candidate.is_file():
             return candidate
+    if path.suffix or path.name != text:
+        what = "a folder, not a file" if path.is_dir() else "not there"
+        raise WeightsError(f"The weights file {path} is {what}.")
     names = ", ".join(info.name for info in list_models()) or "none"
     raise WeightsError(
         f"There is no model called {text!r}. Models found: {names}. Give one of these names, the "

@@ -17,6 +17,7 @@ from napari_inter2former.evaluation import (
     object_regions,
     select_objects,
 )
+from napari_inter2former.evaluation.layouts.masks import read_any_mask
 
 SHAPE = (40, 50)
 
@@ -327,3 +328,16 @@ def test_one_damaged_file_among_many_is_named_and_counted(tmp_path):
     assert len(selection) == 59
     (line,) = selection.skipped
     assert "0033.png" in line
+
+
+@pytest.mark.parametrize("value", [1, 255, 65535])
+def test_a_mask_of_a_single_number_holds_as_many_objects_as_pieces(tmp_path, value):
+    mask = np.zeros((30, 40), np.uint16)
+    mask[2:8, 3:9] = mask[15:20, 20:30] = value
+    cv2.imwrite(str(tmp_path / "a_masks.png"), mask)
+    assert read_any_mask(tmp_path / "a_masks.png").max() == 2
+    mask[2:5, 3:9] = 7
+    cv2.imwrite(str(tmp_path / "b_masks.png"), mask)
+    assert (read_any_mask(tmp_path / "b_masks.png") == mask).all()
+    with pytest.raises(ImageError, match="JPEG changes numbers"):
+        read_any_mask(tmp_path / "c_masks.jpg")

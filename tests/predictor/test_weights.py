@@ -83,6 +83,8 @@ def test_models_are_found_by_name(path):
     assert not info.shipped
     with pytest.raises(WeightsError, match="mine"):
         weights.load_model("other")
+    (folder / "mine-1.5.safetensors").write_bytes(path.read_bytes())
+    assert weights.load_model("mine-1.5").weights_name == "mine-1.5"
 
 
 def test_the_users_folder_without_the_variable(monkeypatch):

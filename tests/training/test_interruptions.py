@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former import _files
+from napari_inter2former.errors import ImageError
 from napari_inter2former.model import build_model
 from napari_inter2former.training import distill, finetune, pretrain, train, unlabelled
 from napari_inter2former.training.checkpoint import load_checkpoint
@@ -127,6 +128,24 @@ def test_finetuning_stopped_by_ctrl_c_stores_what_was_learned(
     assert training["hours"] < 0.4
     told = capsys.readouterr().out
     assert f"Trained for {training['hours'] * 60:.1f} of 30 minutes (2 steps)" in told
+
+
+def test_finetuning_that_fails_stores_what_was_learned(
+    finetuning: tuple[list[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments, path = finetuning
+
+    def gone() -> None:
+        raise ImageError("The drive is gone.")
+
+    after_step(monkeypatch, 2, gone)
+    assert finetune.main(arguments) == 1
+    assert read_metadata(path)["training"]["steps"] == 2
+    told = capsys.readouterr().err
+    assert "What was learned by then is stored in" in told
+    assert "The drive is gone." in told
 
 
 def test_another_ctrl_c_quits_finetuning_and_leaves_the_old_model(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_inter2former.evaluation.datasets import DatasetError, find_pairs
+from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_pairs
 from napari_inter2former.model import build_model
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.training import augmentation
@@ -31,8 +31,14 @@ from napari_inter2former.training.loop import (
     object_boxes,
 )
 from napari_inter2former.training.losses import mask_loss, pool_targets
-from napari_inter2former.training.pool import dataset_weights, make_dataset, read_pool
-from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop
+from napari_inter2former.training.pool import (
+    TrainingImage,
+    dataset_weights,
+    make_dataset,
+    read_pool,
+)
+from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop, warp
+from napari_inter2former.training.synthetic import displacement
 
 from ..networks import SMALLEST
 from .conftest import draw_pair
@@ -361,3 +367,65 @@ def test_damaged_and_foreign_checkpoints_are_refused(tmp_path: Path) -> None:
 def test_pool_with_one_image_more_is_found(pool: Path) -> None:
     draw_pair(pool / "discs" / "train", "0007", 7)
     assert len(read_pool(pool, "train")[0][0].images) == 3
+
+
+def test_a_crop_of_a_part_is_that_of_the_whole() -> None:
+    """What `warp` leaves out of the source has no effect, at its borders neither."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (300, 400, 3), dtype=np.uint8)
+    labels = rng.integers(0, 9, (300, 400), dtype=np.int32)
+    for _ in range(30):
+        angle, zoom = rng.uniform(0, 6), rng.uniform(0.3, 2)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / zoom
+        matrix = np.column_stack([turn, rng.uniform(-100, 400, 2)])
+        found = warp(pixels, matrix, 96, None, cv2.INTER_LINEAR, 0)
+        flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
+        expected = cv2.warpAffine(pixels, matrix, (96, 96), flags=flags, borderValue=[0] * 3)
+        assert np.abs(found.astype(int) - expected).mean() < 0.5
+        numbers = warp(labels, matrix, 96, None, cv2.INTER_NEAREST, -1)
+        flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
+        expected = cv2.warpAffine(
+            labels.astype(np.float32), matrix, (96, 96), flags=flags, borderValue=[-1] * 3
+        )
+        assert (numbers == expected).mean() > 0.99
+
+
+def test_crops_of_images_wider_than_opencv_takes() -> None:
+    wide = np.zeros((40, 33_000), np.int32)
+    wide[10:30, 32_000:32_020] = 1
+    bend = displacement(96, 0.1, np.random.default_rng(0))
+    matrix = np.array([[0.5, 0, 31_990], [0, 0.5, 0]])
+    for each in (None, bend):
+        assert (warp(wide, matrix, 96, each, cv2.INTER_NEAREST, -1) == 1).sum() > 1000
+
+
+def test_most_targets_are_whole_and_of_the_size_that_the_predictor_draws(tmp_path: Path) -> None:
+    labels = np.zeros((600, 600), np.int32)
+    for i, (r, c) in enumerate(np.ndindex(12, 12), 1):
+        labels[50 * r + 5 : 50 * r + 40, 50 * c + 5 : 50 * c + 40] = i
+    cv2.imwrite(str(tmp_path / "a.png"), (labels > 0).astype(np.uint8) * 200)
+    cv2.imwrite(str(tmp_path / "a_label.png"), labels.astype(np.uint8))
+    image = TrainingImage(Pair("a", tmp_path / "a.png", tmp_path / "a_label.png"))
+    rng = np.random.default_rng(0)
+    options = SamplingOptions(objects=2, union=0, parts=0, background=0, superpixels=0)
+    cut_off, small, count = 0, 0, 0
+    for _ in range(60):
+        crop = draw_crop(image, options, rng)
+        assert crop is not None
+        for target in crop[1]:
+            rim = np.concatenate([target[0], target[-1], target[:, 0], target[:, -1]])
+            cut_off += rim.any()
+            small += target.sum() < 30**2
+            count += 1
+    assert cut_off < 0.4 * count
+    assert small < 0.4 * count
+
+
+def test_labels_that_change_are_read_again(tmp_path: Path) -> None:
+    pair = Pair("a", tmp_path / "a.png", tmp_path / "a_masks.png")
+    labels = np.zeros((60, 60), np.uint8)
+    cv2.imwrite(str(pair.image), labels)
+    for count in (1, 2):
+        labels[5:20, 25 * count - 20 : 25 * count] = count
+        cv2.imwrite(str(pair.label), labels)
+        assert len(TrainingImage(pair).objects) == count

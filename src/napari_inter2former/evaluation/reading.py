@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,7 +11,6 @@ from napari_inter2former.errors import ImageError
 from napari_inter2former.images import read_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import Any
 
     from numpy.typing import NDArray
@@ -88,6 +88,10 @@ def read_labels(path: str | Path) -> NDArray[np.integer[Any]]:
         When the file is missing or unreadable, is no single plane, or holds negative or fractional
         numbers.
     """
+    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+        raise ImageError(
+            f"{path}: JPEG changes numbers, so it can't hold labels; save them as TIFF or PNG."
+        )
     data = read_image(path)
     if data.ndim == 3 and data.shape[-1] in (3, 4) and _is_grey(data):
         data = np.ascontiguousarray(data[..., 0])

@@ -96,7 +96,7 @@ def update(reference: Tensor, foreground: Tensor) -> None:
         bool prediction of the same shape.
     """
     index = foreground.to(torch.uint8) * 5 + reference
-    reference.copy_(_NEXT[index.int()])
+    reference.copy_(_NEXT.to(index.device)[index.int()])
 
 
 def update_inside(reference: Tensor, logits: Tensor, top: int, left: int) -> None:

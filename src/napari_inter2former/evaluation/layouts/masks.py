@@ -58,9 +58,9 @@ def read_colours(path: Path) -> NDArray[np.int32]:
 
 
 def read_any_mask(path: Path) -> NDArray[np.integer[Any]]:
-    """Read labels, or, from a file of nothing but 0 and 255, its pieces (8-connected)."""
+    """Read labels, or, from a file of a single number beside 0, its pieces (8-connected)."""
     labels = read_labels(path)
-    if labels.dtype == np.uint8 and labels.any() and set(np.unique(labels)) <= {0, 255}:
-        mask = (labels > 0).astype(np.uint8)
-        return np.asarray(cv2.connectedComponents(mask, connectivity=8)[1], np.int32)
-    return labels
+    mask = (labels > 0).astype(np.uint8)
+    if not mask.any() or (labels != labels.max() * mask).any():
+        return labels
+    return np.asarray(cv2.connectedComponents(mask, connectivity=8)[1], np.int32)
