@@ -158,8 +158,8 @@ def warp(
     outside: float,
 ) -> NDArray[Any]:
     """Return a square of `source`: `matrix` leads from its bent pixels to those of the source."""
-    columns, rows = ((0, side - 1),) * 2 if bend is None else ((x.min(), x.max()) for x in bend)
-    corners = matrix @ np.array([[x, y, 1] for x in columns for y in rows]).T
+    ends = [(0, side - 1)] * 2 if bend is None else [(x.min(), x.max()) for x in bend]
+    corners = matrix @ np.array([[x, y, 1] for x in ends[0] for y in ends[1]]).T
     # Only what is needed: OpenCV takes no source of 32,767 pixels, and labels become floats.
     limits = source.shape[1::-1]
     first = np.clip(np.floor(corners.min(1)).astype(int) - 2, 0, np.subtract(limits, 1))
