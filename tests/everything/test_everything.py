@@ -314,7 +314,7 @@ def test_choosing_zooms_reads_a_bounded_part_of_a_large_image(monkeypatch):
             stripes = (rows[:, None] // 20 + columns // 20) % 2 * 1000
             return np.where(columns < 3000, stripes, 100).astype(np.uint16)
 
-    monkeypatch.setattr(source_module, "STORED_READ_PIXELS", 1 << 21)
+    monkeypatch.setattr(source_module, "STORED_READ_PIXELS", 1 << 22)
     image = Counting()
     source = as_image_source(image, normalization=Normalization((0,), (1000,)))
     blocks = blocks_of(source.shape, 0, 448)
@@ -322,4 +322,4 @@ def test_choosing_zooms_reads_a_bounded_part_of_a_large_image(monkeypatch):
     assert len(chosen) == 2
     assert all(block.window.column < 3000 for block in chosen)
     assert image.largest <= 512**2
-    assert image.total < 1 << 22
+    assert image.total < 2 << 22  # what lies in chunks that are touched counts too

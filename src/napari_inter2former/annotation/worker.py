@@ -396,6 +396,5 @@ class Worker:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong."""
-    known = isinstance(error, Inter2FormerError)
-    return str(error) if known else f"{type(error).__name__}: {error}"
+    name = "" if isinstance(error, Inter2FormerError) else f"{type(error).__name__}: "
+    return f"{name}{error}"

@@ -140,7 +140,10 @@ def _probes(source: ImageSource, blocks: list[Block]) -> list[Block]:
     if exponent >= lowest:
         contrasts = _in_thumbnail(source, blocks, exponent)
     else:
-        count = int(4.0**-lowest * THUMBNAIL**2 / _core_pixels(blocks[0]))
+        window = blocks[0].window
+        count = (
+            int(THUMBNAIL**2 * 4.0 ** (window.exponent - lowest)) // window.height // window.width
+        )
         order = np.random.default_rng(0).permutation(len(blocks))
         blocks = [blocks[i] for i in sorted(order[: max(count, PROBES)])]
         contrasts = [_contrast(source, block) for block in blocks]
