@@ -139,5 +139,5 @@ def restore(path: Path, module: torch.nn.Module, state: Mapping[str, Tensor]) ->
         reason = str(error).strip().splitlines()[-1].strip()
         raise CheckpointError(
             f"{path}: its tensors do not fit the configuration ({reason}). It was written by "
-            "another version; begin a new run, with --start if there are weights of it."
+            "another version; begin a new run, with --start-from if there are weights of it."
         ) from error

@@ -1,7 +1,7 @@
 """Distil a teacher's encoder into another one, on images without labels.
 
 Run ``python training/distill.py --help``, or ``python -m napari_inter2former.training.distill``;
-then ``train.py --start WEIGHTS``, with ``--freeze-encoder`` if only the decoder is to learn.
+then ``train.py --start-from WEIGHTS``, with ``--freeze-encoder`` if only the decoder is to learn.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     teacher = load_model(options.teacher)
-    student = load_model(options.start) if options.start else build_model(options.preset)
+    student = load_model(options.start_from) if options.start_from else build_model(options.preset)
     pair = Distillation(teacher, student.train()).to(options.device)
     metadata = {"protocol": "distillation", "teacher": teacher.weights_sha256}
     learn(student, pair.learned(), pair, options, metadata)

@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from napari_inter2former.model import ImageFeatures, Inter2Former
+from napari_inter2former.model import ImageFeatures, Inter2Former, encoder_precision
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.model.experts import HybridExperts
 from napari_inter2former.model.inter2former import cut
+from napari_inter2former.model.precision import products_in
 from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.training.auxiliary import DenseHead, dense_loss, dense_targets
 from napari_inter2former.training.clicks import add_clicks, start
@@ -120,6 +121,7 @@ class Trainer:
             options.learning_rate,
             options.weight_decay,
         )
+        self.precision = encoder_precision(device)
         self.steps = 0
 
     def rate(self, progress: float) -> float:
@@ -146,10 +148,12 @@ class Trainer:
         if shared.random() < self.options.rehearsed:
             rehearsed = int(shared.integers(1, self.options.most_rehearsed + 1))
         targets = batch.targets.to(device)
-        features = self.model.encode_batch(batch.images.to(device))
-        maps = self.auxiliary(features)
+        with products_in(self.precision):
+            features = self.model.encode_batch(batch.images.to(device))
+            maps = self.auxiliary(features).float()
         auxiliary = dense_loss(maps, dense_targets(batch.labels.to(device)))
-        leaves = [x.detach().requires_grad_() for x in (features.tokens, *features.edges)]
+        encoded = [x.float() for x in (features.tokens, *features.edges)]
+        leaves = [x.detach().requires_grad_() for x in encoded]
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
         low_targets = pool_targets(targets, self.model.config.patch)
         patch = self.model.config.patch
@@ -165,7 +169,7 @@ class Trainer:
         for number in range(rehearsed + clicks):
             learns = number >= rehearsed
             add_clicks(reference, clickable, predicted, rng, self.options.careless)
-            with torch.set_grad_enabled(learns):
+            with torch.set_grad_enabled(learns), products_in(self.precision):
                 output = self.model(detached, reference, boxes)
             for whole, part, box in zip(predicted, output.logits, boxes, strict=True):
                 whole[box.slices(patch)] = part > 0
@@ -181,11 +185,12 @@ class Trainer:
             )
             losses.append(loss.detach())
             if output.iou is not None:
-                loss = loss + F.binary_cross_entropy_with_logits(output.iou, reached)
+                loss = loss + F.binary_cross_entropy_with_logits(output.iou.float(), reached)
             (loss / clicks).backward()
         # A frozen encoder has outputs that need no gradient.
-        outputs = zip((features.tokens, *features.edges), leaves, strict=True)
-        learned = [(x, leaf.grad) for x, leaf in outputs if x.requires_grad]
+        learned = [
+            (x, leaf.grad) for x, leaf in zip(encoded, leaves, strict=True) if x.requires_grad
+        ]
         torch.autograd.backward(
             [self.options.auxiliary * auxiliary, *(x for x, _ in learned)],
             [None, *(gradient for _, gradient in learned)],
@@ -194,7 +199,8 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         for optimizer in self.optimizers:
             if norm.isfinite():  # one broken batch must not spoil the weights
-                optimizer.step()
+                with products_in(self.precision):
+                    optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.steps += 1
         for module in self.model.modules():

@@ -28,8 +28,8 @@ def mask_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Tensor
         (B,), one loss per mask.
     """
-    truth = targets.to(logits.dtype).flatten(1)
-    logits = logits.flatten(1)
+    logits = logits.flatten(1).float()
+    truth = targets.flatten(1).float()
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     probability = torch.sigmoid(logits)
     miss = (probability - truth).abs()  # 1 - p_t

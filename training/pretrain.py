@@ -1,7 +1,7 @@
 """Pre-train an encoder on images without labels, as a masked autoencoder.
 
 Run ``python training/pretrain.py --help``, or ``python -m napari_inter2former.training.pretrain``;
-then ``train.py --start WEIGHTS``.
+then ``train.py --start-from WEIGHTS``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ratio", type=float, default=0.6, help="share that is hidden")
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
-    model = load_model(options.start) if options.start else build_model(options.preset)
+    model = load_model(options.start_from) if options.start_from else build_model(options.preset)
     masked = MaskedAutoencoder(model.train(), options.ratio).to(options.device)
     metadata = {"protocol": "masked autoencoder"}
     learn(model, list(masked.parameters()), masked, options, metadata)

@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("--out", type=Path, required=True, help="folder of the run")
     result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
     result.add_argument("--hours", type=float, default=4, help="training time in all")
-    result.add_argument("--start", help="weights to start from (name or path)")
+    result.add_argument("--start-from", help="weights to start from (name or path)")
     result.add_argument("--freeze-encoder", action="store_true", help="learn all but the encoder")
     result.add_argument(
         "--emphasis",
@@ -110,10 +110,10 @@ class Run:
                 )
             model = build_model(config)
             restore(self.path, model, saved.model)
-        elif arguments.start:
+        elif arguments.start_from:
             from napari_inter2former.weights import load_model
 
-            model = load_model(arguments.start)
+            model = load_model(arguments.start_from)
         else:
             model = build_model(arguments.preset)
         model.encoder.requires_grad_(not arguments.freeze_encoder)

@@ -130,7 +130,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of images, searched")
     parser.add_argument("--out", type=Path, required=True, help="weights to write")
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--start", help="weights to go on from (name or path)")
+    parser.add_argument("--start-from", help="weights to go on from (name or path)")
     parser.add_argument("--crops", type=int, default=8, help="crops per step")
     parser.add_argument("--side", type=int, default=192, help="of a crop; a multiple of 32")
     parser.add_argument("--synthetic", type=float, default=0.2, help="share of synthetic crops")
@@ -200,5 +200,5 @@ def learn(
     print(
         f"loss {mean(losses[:20]):.4f} -> {mean(recent):.4f} in {len(losses)} steps, "
         f"{passed / 60:.1f} of {options.minutes:g} minutes; "
-        f"go on with train.py --start {options.out}"
+        f"go on with train.py --start-from {options.out}"
     )

@@ -11,6 +11,7 @@ import torch
 from napari_inter2former.errors import SettingsError
 from napari_inter2former.model import Inter2Former, encoder_precision, reference_mask
 from napari_inter2former.model.inter2former import ImageFeatures
+from napari_inter2former.model.precision import attention, products_in
 
 from .conftest import SMALLEST, randomized
 
@@ -81,3 +82,13 @@ def test_a_batch_for_training_is_fp32(model: Inter2Former, monkeypatch: pytest.M
     images = torch.rand(1, 64, 64, 3)
     monkeypatch.setattr(torch, "autocast", None)
     assert model.encode_batch(images).tokens.dtype == torch.float32
+
+
+def test_attention_to_be_learned_from_is_fp32() -> None:
+    query, key, value = torch.randn(3, 1, 2, 5, 8).requires_grad_()
+    exact = attention(query, key, value)
+    with products_in("bf16"):
+        assert torch.equal(attention(query, key, value), exact)
+        with torch.no_grad():
+            assert attention(query, key, value).dtype == torch.bfloat16
+    assert attention(query.double(), key.double(), value.double()).dtype == torch.float64

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from napari_inter2former.evaluation.datasets import DatasetError
 from napari_inter2former.model import build_model
@@ -55,6 +56,15 @@ def test_training_writes_a_log_and_goes_on_where_it_stopped(
     capsys.readouterr()
     assert run_training(pool, out, "tiny", 0.01) == 1
     assert "use another --out" in capsys.readouterr().err
+
+
+def test_torchrun_leaves_the_options_alone() -> None:
+    # It looks for abbreviations of its own options even among those of what it is to run.
+    options = [flag for action in train.parser()._actions for flag in action.option_strings]
+    assert "--start-from" in options
+    for flag in options:
+        parsed = get_args_parser().parse_args(["--nproc-per-node", "2", "train.py", flag, "1"])
+        assert parsed.training_script_args == [flag, "1"]
 
 
 def test_training_on_nothing_is_a_clear_error(

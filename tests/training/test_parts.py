@@ -279,7 +279,11 @@ def test_boxes_hold_the_object_where_it_fits() -> None:
     assert object_boxes(low, 1, rng)[0] == (0, 0, 12, 12)
 
 
-def test_a_step_learns_and_balances_experts(pool: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_learns_and_balances_experts(
+    pool: Path, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INTER2FORMER_PRECISION", precision)
     datasets, _ = read_pool(pool, "train")
     options = SamplingOptions(side=64, crops=2, objects=2, large=0)
     rng = np.random.default_rng(0)
@@ -293,6 +297,7 @@ def test_a_step_learns_and_balances_experts(pool: Path) -> None:
     assert any((after[k] != before[k]).any() for k in after if k.endswith("experts.bias"))
     average = trainer.average.state_dict()
     assert any((average[k] != after[k]).any() for k in after)
+    assert all(w.dtype in (torch.float32, torch.int64, torch.bool) for w in after.values())
 
 
 def checkpoint() -> Checkpoint:

@@ -90,7 +90,7 @@ def test_both_protocols_write_weights_that_training_starts_from(
     assert read_metadata(second)["training"]["teacher"] == load_model(first).weights_sha256
     # Only the decoder learns when the encoder is frozen.
     arguments = ["--data", str(pool), "--out", str(tmp_path / "run"), "--preset", preset]
-    arguments += ["--start", str(second), "--freeze-encoder", "--hours", "0.0008"]
+    arguments += ["--start-from", str(second), "--freeze-encoder", "--hours", "0.0008"]
     arguments += ["--device", "cpu"]
     arguments += ["--side", "64", "--crops", "2", "--objects", "2"]
     run = train.Run(train.parser().parse_args(arguments))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .layers import Rope, rotate
+from .precision import attention
 from .reference_mask import Label
 
 
@@ -191,10 +192,10 @@ class HybridAttention(nn.Module):
         y = value.new_zeros(())
         if self.mode != "full":
             quantised, commitment = self.quantizer(key)
-            y = F.scaled_dot_product_attention(query, quantised, value)
+            y = attention(query, quantised, value)
         if self.mode != "quantized":
             table = self.rope.table(*grid, tokens.device)
-            full = F.scaled_dot_product_attention(rotate(query, table), rotate(key, table), value)
+            full = attention(rotate(query, table), rotate(key, table), value)
             y = torch.where(edge, full, y)
         return self.project(y.transpose(1, 2).flatten(2)), commitment
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .config import ModelConfig
 from .layers import Conv, Rope, resize, rotate, shrink
-from .precision import Precision, products_in
+from .precision import Precision, attention, products_in
 
 
 class LinearStem(nn.Module):
@@ -107,7 +107,7 @@ class Block(nn.Module):
         windows = qkv.view(b, p, rows, q, columns, 3, self.heads, c // self.heads)
         query, key, value = windows.permute(5, 0, 1, 3, 6, 2, 4, 7).flatten(1, 3).flatten(3, 4)
         table = self.rope.table(rows, columns, x.device)
-        y = F.scaled_dot_product_attention(rotate(query, table), rotate(key, table), value)
+        y = attention(rotate(query, table), rotate(key, table), value)
         y = y.view(b, p, q, self.heads, rows, columns, -1).permute(0, 1, 4, 2, 5, 3, 6)
         y = y.reshape(b, p * rows, q * columns, c)
         return y[:, top : top + h, left : left + w]
