@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
+import shlex
+import sys
 from pathlib import Path
 
 import pytest
+from torch.distributed.run import get_args_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -54,6 +58,63 @@ def test_commands_in_the_pages_exist() -> None:
                 assert not stop.value.code, f"{page.name}: inter2former {word}"
             for script in re.findall(r"\b((?:scripts|training|benchmarks)/\w+\.py)", code):
                 assert (ROOT / script).is_file(), f"{page.name}: {script}"
+
+
+def commands() -> list[list[str]]:
+    """Return the words of all commands in blocks and between single backticks."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        lines = [line for code in blocks(page, "bash") for line in code.splitlines()]
+        lines += re.findall(r"`((?:[A-Z0-9_]+=\S+ )*(?:inter2former|python) [^`\n]+)`", text)
+        found += [shlex.split(line, comments=True) for line in lines]
+    return found
+
+
+def test_options_in_the_pages_exist(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known: dict[tuple[str, ...], set[str]] = {}
+    checked = 0
+    for words in commands():
+        while words and "=" in words[0]:  # environment variables
+            words = words[1:]
+        if words[:1] == ["torchrun"]:
+            run = get_args_parser().parse_args(words[1:])
+            words = ["python", run.training_script, *run.training_script_args]
+        if words[:2] == ["python", "-m"]:
+            module = words[2].removeprefix("napari_inter2former.").replace(".", "/")
+            words = ["python", f"{module}.py", *words[3:]]
+        if len(words) < 3 or words[0] not in ("python", "inter2former"):
+            continue
+        used = {word.partition("=")[0] for word in words if word.startswith("--")}
+        command = tuple(words[:2])
+        if used and command not in known:
+            known[command] = options(command, capsys, monkeypatch)
+        assert used <= known.get(command, used), shlex.join(words)
+        checked += len(used)
+    assert checked > 50
+
+
+def options(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> set[str]:
+    """Return the options that a subcommand or a script tells when it is asked."""
+    from napari_inter2former.cli import main
+
+    def ask() -> None:
+        if command[0] == "inter2former":
+            main([command[1], "--help"])
+        script = ROOT / command[1]
+        monkeypatch.setattr(sys, "argv", [command[1], "--help"])
+        monkeypatch.syspath_prepend(str(script.parent))
+        runpy.run_path(str(script), run_name="__main__")
+
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stop:
+        ask()
+    assert not stop.value.code, command
+    return set(re.findall(r"--[\w-]+", capsys.readouterr().out))
 
 
 def test_local_links_lead_somewhere() -> None:
