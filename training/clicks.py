@@ -66,6 +66,7 @@ def add_clicks(
     predicted: Tensor,
     rng: np.random.Generator,
     careless: float = 0,
+    fine: bool = False,
 ) -> None:
     """Click once in every reference mask of a batch, in place.
 
@@ -79,13 +80,15 @@ def add_clicks(
         Source of randomness.
     careless : float
         See `draw_click`.
+    fine : bool
+        See `reference_mask.add_click`.
     """
     truth, guess = targets.cpu().numpy(), predicted.cpu().numpy()
     on_cpu = reference.cpu()
     for mask, right, now in zip(on_cpu, truth, guess, strict=True):
         click = draw_click(right, now, rng, careless)
         if click is not None:
-            rm.add_click(mask, *click)
+            rm.add_click(mask, *click, fine)
     if reference.device != on_cpu.device:
         reference.copy_(on_cpu)
 

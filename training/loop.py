@@ -168,7 +168,8 @@ class Trainer:
         losses, ious = [], []
         for number in range(rehearsed + clicks):
             learns = number >= rehearsed
-            add_clicks(reference, clickable, predicted, rng, self.options.careless)
+            careless, fine = self.options.careless, self.model.config.fine_clicks
+            add_clicks(reference, clickable, predicted, rng, careless, fine)
             with torch.set_grad_enabled(learns), products_in(self.precision):
                 output = self.model(detached, reference, boxes)
             for whole, part, box in zip(predicted, output.logits, boxes, strict=True):

@@ -197,11 +197,13 @@ def clicked_samples(
     window = Window(0, 0, 0, height, width)
     reference = engine.new_reference(window, None)
     predicted = np.zeros_like(target)
+    made: list[Click] = []
     for _ in range(clicks):
         click = draw_click(target, predicted, rng, careless=0.25)
         if click is None:
             return
-        drawing = engine.step(features, reference, Click(*click), window)
+        made.append(Click(*click))
+        drawing = engine.step(features, reference, made, window)
         r0, c0, r1, c1 = drawing.box
         predicted[:] = False
         predicted[r0:r1, c0:c1] = drawing.logits > 0

@@ -53,10 +53,57 @@ def test_click_is_a_disc_of_radius_five_cut_at_the_border() -> None:
     assert np.array_equal(reference.numpy(), np.where(disc, 0, 2))
 
 
-def test_click_outside_writes_nothing() -> None:
+@pytest.mark.parametrize("fine", [False, True])
+def test_click_outside_writes_nothing(fine: bool) -> None:
     reference = rm.new(4, 4)
-    rm.add_click(reference, -50, 2, True)
+    rm.add_click(reference, -50, 2, True, fine)
     assert (reference == rm.Label.UNKNOWN).all()
+    rm.add_click(reference, -4, 2, True, fine)  # a part of its disc is inside
+    assert (reference == rm.Label.DEFINITE_FOREGROUND).sum() == 5
+
+
+def band(first: int, last: int) -> torch.Tensor:
+    """Return a reference mask (40, 40) with possible foreground in some rows."""
+    mask = torch.zeros(40, 40, dtype=torch.bool)
+    mask[first:last] = True
+    return rm.from_mask(mask)
+
+
+@pytest.mark.parametrize(
+    ("row", "positive", "reach"),
+    [
+        (22, False, 3),  # false foreground three rows from the border: rows 20 to 24
+        (24, False, 1),  # at the border: the click and its neighbours
+        (25, True, 1),  # missed, next to the mask
+        (28, True, 4),
+        (37, True, 6),  # far from the mask: the whole disc, cut by the image's border
+        (12, True, 3),  # right already: not beyond the mask either
+        (2, False, 6),  # right already, far from the mask
+    ],
+)
+def test_fine_disc_ends_before_the_border_of_the_mask(row: int, positive: bool, reach: int) -> None:
+    before = band(10, 25)
+    reference = before.clone()
+    rm.add_click(reference, row, 20, positive, fine=True)
+    rows, columns = np.mgrid[:40, :40]
+    squared = (rows - row) ** 2 + (columns - 20) ** 2
+    disc = squared < max(min(reach**2, 26), 3)
+    value = rm.Label.DEFINITE_FOREGROUND if positive else rm.Label.DEFINITE_BACKGROUND
+    assert np.array_equal(reference.numpy(), np.where(disc, value, before.numpy()))
+
+
+def test_first_fine_disc_is_whole_and_discs_of_a_scribble_do_not_end_each_other() -> None:
+    fine, plain = rm.new(40, 40), rm.new(40, 40)
+    for column in (10, 14, 18):
+        rm.add_click(fine, 20, column, True, fine=True)
+        rm.add_click(plain, 20, column, True)
+    assert torch.equal(fine, plain)
+    missed = band(0, 8)
+    for column in (10, 13, 16):
+        rm.add_click(missed, 30, column, True, fine=True)
+    drawn = missed == rm.Label.DEFINITE_FOREGROUND
+    assert drawn[25:36, 10].all()
+    assert drawn[25:36, 16].all()
 
 
 @settings(deadline=None, max_examples=30)

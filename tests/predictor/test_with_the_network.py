@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.predictor import Predictor
+from napari_inter2former.predictor._engine import Engine
+from napari_inter2former.predictor._windows import Window
 from napari_inter2former.prompts import Click, box
 
 from ..networks import smallest_model
@@ -37,6 +40,41 @@ def test_all_sizes(model, shape):
     assert again.box == steps[-1].box
     np.testing.assert_array_equal(again.data, steps[-1].data)
     predictor.predict([box(0, 0, h - 1, w - 1)], previous=np.ones(shape, bool))
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_later_clicks_write_the_discs_that_the_network_knows(fine):
+    engine = Engine(smallest_model(fine_clicks=fine), 1 << 24)
+    image = np.random.default_rng(3).random((64, 64, 3), dtype=np.float32)
+    window = Window(0, 0, 0, 64, 64)
+    mask = np.zeros((64, 64), bool)
+    mask[:, :30] = True
+    reference = engine.new_reference(window, mask)
+    engine.step(engine.encode(image, "a"), reference, (Click(40, 31),), window)
+    # Two columns from the mask: the click and what is nearer than that border.
+    assert int((reference == rm.Label.DEFINITE_FOREGROUND).sum()) == (9 if fine else 81)
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (120, 130), (600, 500)])
+def test_no_click_is_ignored(model, shape):
+    rng = np.random.default_rng(4)
+    predictor = Predictor(model)
+    predictor.set_image(rng.integers(0, 255, shape, dtype=np.uint8))
+    clicks = []
+    for _ in range(8):
+        row, column = (int(rng.integers(side)) for side in shape)
+        # Clicks so near to each other that they disagree about a pixel are left out.
+        if any(abs(row - c.row) + abs(column - c.column) < 20 for c in clicks):
+            continue
+        clicks.append(Click(row, column, positive=not clicks or bool(rng.random() < 0.5)))
+        mask = predictor.predict(clicks)
+        if not mask.empty:
+            drawn = mask.to_full(shape)
+            assert [bool(drawn[int(c.row), int(c.column)]) for c in clicks] == [
+                c.positive for c in clicks
+            ]
+    assert len(clicks) > 2
+    assert not mask.empty
 
 
 def test_features_are_counted_in_bytes(model):

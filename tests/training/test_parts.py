@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -22,7 +23,7 @@ from napari_inter2former.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from napari_inter2former.training.clicks import draw_click, start
+from napari_inter2former.training.clicks import add_clicks, draw_click, start
 from napari_inter2former.training.faults import bend, lose, move, resize
 from napari_inter2former.training.loop import (
     Trainer,
@@ -198,6 +199,18 @@ def test_careless_clicks_fall_anywhere_in_the_error() -> None:
     assert places.max() >= 47
 
 
+@pytest.mark.parametrize(("fine", "pixels"), [(False, 81), (True, 9)])
+def test_discs_of_the_simulated_user(fine: bool, pixels: int) -> None:
+    target, predicted = torch.zeros(2, 1, 40, 40, dtype=torch.bool)
+    target[:, 10:30, 10:30] = True
+    predicted[:, 10:30, 10:25] = True  # misses five columns
+    reference = rm.from_mask(predicted)
+    add_clicks(reference, target, predicted, np.random.default_rng(0), fine=fine)
+    said = reference == rm.Label.DEFINITE_FOREGROUND
+    assert said.sum() <= pixels
+    assert fine != bool((said & ~target).any())
+
+
 def test_some_objects_start_with_a_faulty_mask() -> None:
     rng = np.random.default_rng(0)
     targets = torch.zeros(40, 64, 64, dtype=torch.bool)
@@ -277,6 +290,21 @@ def test_boxes_hold_the_object_where_it_fits() -> None:
         assert (box.bottom - box.top, box.right - box.left) == (8, 8)
         assert targets[0][box.slices(16)].sum() == targets.sum()
     assert object_boxes(low, 1, rng)[0] == (0, 0, 12, 12)
+
+
+def test_a_step_clicks_as_the_network_is_configured(
+    pool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets, _ = read_pool(pool, "train")
+    rng = np.random.default_rng(0)
+    batch = next(batches(datasets, SamplingOptions(side=64, crops=1, objects=1), rng, rng))
+    seen = []
+    monkeypatch.setattr(rm, "add_click", lambda *values: seen.append(values[4]))
+    for fine in (False, True):
+        trainer = Trainer(build_model(replace(SMALLEST, fine_clicks=fine)), TrainingOptions())
+        trainer.step(batch, 0, np.random.default_rng(1))
+        assert set(seen) == {fine}
+        seen.clear()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

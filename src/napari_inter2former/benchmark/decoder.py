@@ -35,7 +35,7 @@ def click(engine: Engine, features: ImageFeatures, known: Scene) -> Mask:
     side = len(known.mask)
     window = Window(exponent=0, row=0, column=0, height=side, width=side)
     prompt = Click(*known.click)
-    drawing = engine.step(features, known.reference.clone(), prompt, window)
+    drawing = engine.step(features, known.reference.clone(), (prompt,), window)
     measure(drawing, window, (side, side), [known.click])
     return to_mask(drawing, window, (side, side), known.click)
 

@@ -56,6 +56,9 @@ class ModelConfig:
         detail below the size of a token.
     iou_head : bool
         Predict the IoU of each mask.
+    fine_clicks : bool
+        A click's disc ends before the border of the mask so far, which lets a click correct a
+        thin error without touching what is right; otherwise all discs have the paper's radius.
     dpe, dlu : bool
         Dynamic Prompt Embedding and Dynamic Local Upsampling at inference (Table 2: non-DPE,
         non-DLU when off).
@@ -90,6 +93,7 @@ class ModelConfig:
     edges: Literal["canny", "stem"] = "canny"
     prompt_skips: bool = False
     iou_head: bool = False
+    fine_clicks: bool = False
     dpe: bool = True
     dlu: bool = True
     attention: Literal["hybrid", "full", "quantized"] = "hybrid"
@@ -167,6 +171,7 @@ SMALL = ModelConfig(
     edges="stem",
     prompt_skips=True,
     iou_head=True,
+    fine_clicks=True,
 )
 
 TINY = replace(

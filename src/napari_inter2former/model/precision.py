@@ -1,4 +1,4 @@
-"""What the encoder's blocks compute in: fp32, or bf16 where the processor has units for it."""
+"""What products are computed in: fp32, or bf16 where the processor has units for it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Precision = Literal["bf16", "fp32"]
 
 
 def encoder_precision(device: torch.device | str = "cpu") -> Precision:
-    """Tell what an encoder computes in at inference.
+    """Tell what an encoder computes in at inference, and a network that is trained.
 
-    The products of its blocks, that is; everything else, and all that it hands on, is fp32.
+    The products of an encoder's blocks, that is, and in training those of all layers; everything
+    else is fp32, and so is all that an encoder hands on.
 
     Parameters
     ----------

@@ -14,6 +14,9 @@ from napari_inter2former.kernels._extension import native
 
 CLICK_RADIUS = 5
 """Radius of a click's disc in input pixels (Inter2Former, section 3.1)."""
+LEAST_REACH = 3
+"""A fine disc holds at least the pixels nearer than the root of this: a click and its eight
+neighbours."""
 
 
 class Label(IntEnum):
@@ -54,7 +57,7 @@ def from_mask(mask: Tensor) -> Tensor:
 
 
 def add_click(
-    reference: Tensor, row: float, column: float, positive: bool, radius: int = CLICK_RADIUS
+    reference: Tensor, row: float, column: float, positive: bool, fine: bool = False
 ) -> None:
     """Write a click's disc into a reference mask, in place.
 
@@ -66,20 +69,36 @@ def add_click(
         Centre of the disc in pixels of the mask; the disc is cut at the border.
     positive : bool
         Whether the click marks the object or the background.
-    radius : int
-        Radius of the disc in pixels.
+    fine : bool
+        Whether the disc ends before the border of the mask so far. A click corrects an error, and
+        the error ends at that border: a click on a thin one then says how thin it is, and speaks
+        for no pixel beyond it. Otherwise the radius is the paper's.
     """
     height, width = reference.shape
     r, c = round(row), round(column)
-    top, bottom = max(r - radius, 0), min(r + radius + 1, height)
-    left, right = max(c - radius, 0), min(c + radius + 1, width)
+    top, bottom = max(r - CLICK_RADIUS, 0), min(r + CLICK_RADIUS + 1, height)
+    left, right = max(c - CLICK_RADIUS, 0), min(c + CLICK_RADIUS + 1, width)
     if top >= bottom or left >= right:
         return
     rows = torch.arange(top, bottom)[:, None] - r
     columns = torch.arange(left, right)[None, :] - c
+    distances = rows * rows + columns * columns
+    near = reference[top:bottom, left:right]
+    reach = CLICK_RADIUS * CLICK_RADIUS + 1
+    if fine and top <= r < bottom and left <= c < right:
+        beyond = _beyond(near, int(reference[r, c]), positive)
+        reach = min(reach, int(distances[beyond].min())) if beyond.any() else reach
     value = Label.DEFINITE_FOREGROUND if positive else Label.DEFINITE_BACKGROUND
-    disc = rows * rows + columns * columns <= radius * radius
-    reference[top:bottom, left:right].masked_fill_(disc, value)
+    near.masked_fill_(distances < max(reach, LEAST_REACH), value)
+
+
+def _beyond(near: Tensor, label: int, positive: bool) -> Tensor:
+    """Tell which pixels lie beyond the mask's border, seen from a click on a pixel of `label`."""
+    known = Label.POSSIBLE_FOREGROUND if positive else Label.POSSIBLE_BACKGROUND
+    right = label >= known if positive else label <= known
+    # What users said counts for neither: discs of one scribble must not end each other.
+    other = Label.POSSIBLE_FOREGROUND if positive != right else Label.POSSIBLE_BACKGROUND
+    return near == other
 
 
 def update(reference: Tensor, foreground: Tensor) -> None:

@@ -20,16 +20,24 @@ if TYPE_CHECKING:
     from napari_inter2former.kernels.parts import Parts
     from napari_inter2former.predictor._windows import Rect, Window
 
-__all__ = ["Drawing", "Extent", "keep_parts", "measure", "to_mask"]
+__all__ = ["Drawing", "Extent", "honour", "keep_parts", "measure", "to_mask"]
 
 OUTSIDE = -100.0
 """Logit outside the decoded box (Inter2Former, section 3.3, DLU)."""
 TOUCHING_PIXELS = 3
 """So many mask pixels on a border make a mask touch it; fewer are specks."""
+CORE_RADIUS = 2
+"""Pixels this near to a click are what the user said, whatever the network answers. Few, as the
+network knows better how far a thin object reaches to either side of a click."""
+CORE_LOGIT = 0.5
 STRIP_PIXELS = 1 << 24
 """Pixels of logits enlarged at once."""
 
 Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.intp]
+
+_SQUARE = np.mgrid[-CORE_RADIUS : CORE_RADIUS + 1, -CORE_RADIUS : CORE_RADIUS + 1]
+_CORE = _SQUARE[:, (_SQUARE**2).sum(0) <= CORE_RADIUS**2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +91,63 @@ class Extent:
     size: float
     touches: bool
     rect: Rect | None
+
+
+def honour(
+    drawing: Drawing,
+    reference: npt.NDArray[np.uint8],
+    clicks: Iterable[tuple[int, int, bool]],
+    definite: tuple[int, int],
+) -> Drawing:
+    """Make sure that no click is ignored: the pixels at each become what the user said.
+
+    Parameters
+    ----------
+    drawing : Drawing
+        Its logits are changed in place. Where the network drew nothing at all, nothing is changed.
+    reference : array of uint8, (height, width)
+        The reference mask of the window: pixels that are not definite as the click says belong to
+        another click, or lie beyond what it speaks for.
+    clicks : iterable of (int, int, bool)
+        Input pixels of the window, and whether they are positive.
+    definite : tuple of int
+        The labels of definite background and definite foreground.
+
+    Returns
+    -------
+    Drawing
+        In a larger box where positive clicks lie beyond the decoder's.
+    """
+    if not (drawing.logits > 0).any():
+        return drawing
+    rows, columns, positive = (np.array(x)[:, None] for x in zip(*clicks, strict=True))
+    rows, columns, positive = np.broadcast_arrays(rows + _CORE[0], columns + _CORE[1], positive)
+    height, width = reference.shape
+    inside = (rows >= 0) & (columns >= 0) & (rows < height) & (columns < width)
+    rows, columns, positive = rows[inside], columns[inside], positive[inside]
+    valid = reference[rows, columns] == np.where(positive, definite[1], definite[0])
+    rows, columns, positive = rows[valid], columns[valid], positive[valid]
+    drawing = _grown(drawing, rows[positive], columns[positive])
+    r0, c0, r1, c1 = drawing.box
+    inside = (rows >= r0) & (columns >= c0) & (rows < r1) & (columns < c1)
+    at = rows[inside] - r0, columns[inside] - c0
+    now, positive = drawing.logits[at], positive[inside]
+    drawing.logits[at] = np.where(
+        positive, np.maximum(now, CORE_LOGIT), np.minimum(now, -CORE_LOGIT)
+    )
+    return drawing
+
+
+def _grown(drawing: Drawing, rows: Ints, columns: Ints) -> Drawing:
+    """Return a drawing whose box holds some more pixels."""
+    r0, c0, r1, c1 = drawing.box
+    top, bottom = min([r0, *rows]), max([r1, *(rows + 1)])
+    left, right = min([c0, *columns]), max([c1, *(columns + 1)])
+    if (top, left, bottom, right) == drawing.box:
+        return drawing
+    logits = np.full((bottom - top, right - left), OUTSIDE, dtype=np.float32)
+    logits[r0 - top : r1 - top, c0 - left : c1 - left] = drawing.logits
+    return Drawing(logits, (int(top), int(left), int(bottom), int(right)), drawing.iou)
 
 
 def keep_parts(drawing: Drawing, known: npt.NDArray[np.uint8], least: int = 1) -> Drawing:

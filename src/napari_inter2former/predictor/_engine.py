@@ -14,15 +14,19 @@ from torch import Tensor
 from napari_inter2former._cache import BoundedCache
 from napari_inter2former.model import encoder_precision
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.predictor._drawing import Drawing, keep_parts
+from napari_inter2former.predictor._drawing import Drawing, honour, keep_parts
 from napari_inter2former.prompts import Prompt, flatten
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from napari_inter2former.predictor._windows import Window
 
 __all__ = ["Engine"]
 
 Floats = npt.NDArray[np.float32]
+
+DEFINITE = (int(rm.Label.DEFINITE_BACKGROUND), int(rm.Label.DEFINITE_FOREGROUND))
 
 
 class Engine:
@@ -40,6 +44,7 @@ class Engine:
         self.model = model
         self.features: BoundedCache[str, Any] = BoundedCache(cache_bytes)
         self.encode_seconds: float | None = None
+        self._fine_clicks = bool(getattr(getattr(model, "config", None), "fine_clicks", False))
         parameters = getattr(model, "parameters", None)
         first = next(iter(parameters()), None) if callable(parameters) else None
         self.device = torch.device("cpu") if first is None else first.device
@@ -78,17 +83,33 @@ class Engine:
             return rm.new(window.height, window.width)
         return rm.from_mask(torch.from_numpy(np.ascontiguousarray(mask)))
 
-    def step(self, features: Any, reference: Tensor, prompt: Prompt, window: Window) -> Drawing:
-        """Apply one prompt: write its discs, decode, update `reference` in place."""
+    def step(
+        self, features: Any, reference: Tensor, prompts: Sequence[Prompt], window: Window
+    ) -> Drawing:
+        """Apply the last prompt of an object: write its discs, decode, update `reference` in place.
+
+        Parameters
+        ----------
+        features : object
+            Of the window.
+        reference : Tensor
+            uint8 (height, width), the window's reference mask after all prompts but the last.
+        prompts : sequence of Click or tuple of Click
+            All so far.
+        window : Window
+            Where the mask is drawn.
+        """
         with torch.inference_mode():
-            for click in flatten((prompt,)):
-                row, column = window.to_input(click.row, click.column)
-                rm.add_click(reference, row, column, click.positive)
+            for click in flatten(prompts[-1:]):
+                at = window.to_input(click.row, click.column)
+                rm.add_click(reference, *at, click.positive, self._fine_clicks)
             decoded = self.model.decode(features, reference.to(self.device))
-            logits = decoded.logits.to("cpu", torch.float32)
-            r0, c0, r1, c1 = (int(v) for v in decoded.box)
+            logits = decoded.logits.to("cpu", torch.float32).numpy()
+            drawing = Drawing(logits, tuple(int(v) for v in decoded.box), decoded.iou)
+            clicks = [(*window.to_input(c.row, c.column), c.positive) for c in flatten(prompts)]
+            drawing = honour(drawing, reference.numpy(), clicks, DEFINITE)
+            r0, c0, r1, c1 = drawing.box
             known = reference[r0:r1, c0:c1].numpy()
-            drawing = Drawing(logits.numpy(), (r0, c0, r1, c1), decoded.iou)
             drawing = keep_parts(drawing, known, int(rm.Label.POSSIBLE_FOREGROUND))
-            rm.update_inside(reference, logits, r0, c0)
+            rm.update_inside(reference, torch.from_numpy(drawing.logits), r0, c0)
         return drawing

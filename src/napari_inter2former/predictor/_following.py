@@ -253,15 +253,15 @@ class Follower:
         features = self.features(window)
         mask = None if previous is None else in_window(previous, window)
         reference = self._engine.new_reference(window, mask)
-        for prompt in prompts:
-            drawing = self._engine.step(features, reference, prompt, window)
+        for count in range(1, len(prompts) + 1):
+            drawing = self._engine.step(features, reference, prompts[:count], window)
         return self._finished(window, reference, drawing, prompts, previous)
 
     def _step(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
         """Only the last prompt, in the same window."""
         reference = state.reference.clone()
         features = self.features(state.window)
-        drawing = self._engine.step(features, reference, prompts[-1], state.window)
+        drawing = self._engine.step(features, reference, prompts, state.window)
         return self._finished(state.window, reference, drawing, prompts, previous)
 
     def _finished(
