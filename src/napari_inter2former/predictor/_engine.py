@@ -105,10 +105,11 @@ class Engine:
                 rm.add_click(reference, *at, click.positive, self._fine_clicks)
             decoded = self.model.decode(features, reference.to(self.device))
             logits = decoded.logits.to("cpu", torch.float32).numpy()
-            drawing = Drawing(logits, tuple(int(v) for v in decoded.box), decoded.iou)
+            r0, c0, r1, c1 = (int(v) for v in decoded.box)
+            drawing = Drawing(logits, (r0, c0, r1, c1), decoded.iou)
             clicks = [(*window.to_input(c.row, c.column), c.positive) for c in flatten(prompts)]
             drawing = honour(drawing, reference.numpy(), clicks, DEFINITE)
-            r0, c0, r1, c1 = drawing.box
+            r0, c0, r1, c1 = drawing.box  # larger, perhaps
             known = reference[r0:r1, c0:c1].numpy()
             drawing = keep_parts(drawing, known, int(rm.Label.POSSIBLE_FOREGROUND))
             rm.update_inside(reference, torch.from_numpy(drawing.logits), r0, c0)
