@@ -2,7 +2,8 @@
 
 Each position predicts whether it lies on an object, whether on a border, and where its object's
 centre is (in the spirit of Cellpose's and StarDist's targets). One crop teaches all its objects at
-once, which a click can't; the head is dropped after training.
+once, which a click can't. The head is part of networks that have an `ObjectHead`, and is dropped
+after the training of others.
 """
 
 from __future__ import annotations
@@ -11,35 +12,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from napari_inter2former.model import ImageFeatures, ModelConfig
-from napari_inter2former.model.layers import Conv
-
-STRIDE = 4
-"""Pixels per position of the auxiliary maps."""
-
-
-class DenseHead(nn.Module):
-    """Predict the auxiliary maps from an image's tokens and edge terms."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.side = config.patch // STRIDE
-        self.width = config.upsampling_channels[1]  # of the edge terms at stride 4
-        self.expand = nn.Linear(config.dim, self.width * self.side**2)
-        self.norm = nn.LayerNorm(self.width)
-        self.mix = Conv(self.width, 32, 3, padding=1)
-        self.out = nn.Linear(32, 4)
-
-    def forward(self, features: ImageFeatures) -> Tensor:
-        """Return foreground and border logits and two offsets, (B, H / 4, W / 4, 4)."""
-        b, h, w, _ = features.tokens.shape
-        x = self.expand(features.tokens).view(b, h, w, self.side, self.side, self.width)
-        x = x.permute(0, 1, 3, 2, 4, 5).reshape(b, h * self.side, w * self.side, self.width)
-        x = F.silu(self.norm(x + features.edges[1]))
-        maps: Tensor = self.out(F.silu(self.mix(x)))
-        return maps
+from napari_inter2former.model.objects import STRIDE
 
 
 class DenseTargets(NamedTuple):

@@ -31,7 +31,7 @@ class Checkpoint:
     Attributes
     ----------
     model, average, auxiliary : dict of Tensor
-        Weights, their exponential moving average, and the auxiliary head's weights.
+        Weights, their exponential moving average, and those of an auxiliary head that is dropped.
     optimizer : dict
         The optimizers' state: per parameter name, its moments and its step.
     progress : dict

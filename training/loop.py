@@ -17,9 +17,10 @@ from napari_inter2former.model import ImageFeatures, Inter2Former, encoder_preci
 from napari_inter2former.model import reference_mask as rm
 from napari_inter2former.model.experts import HybridExperts
 from napari_inter2former.model.inter2former import cut
+from napari_inter2former.model.objects import ObjectHead
 from napari_inter2former.model.precision import products_in
 from napari_inter2former.model.prompt_embedding import TokenBox
-from napari_inter2former.training.auxiliary import DenseHead, dense_loss, dense_targets
+from napari_inter2former.training.auxiliary import dense_loss, dense_targets
 from napari_inter2former.training.clicks import add_clicks, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
 from napari_inter2former.training.optimizer import optimizers
@@ -64,7 +65,7 @@ class TrainingOptions:
         the whole.
     auxiliary : float
         Weight of the auxiliary task, which teaches about all objects of a crop at once, and takes
-        what has no label for background.
+        what has no label for background; at 0 an `ObjectHead` stays as it is.
     """
 
     optimizer: str = "muon"
@@ -109,11 +110,13 @@ class Trainer:
         self.options = options
         self.average = copy.deepcopy(model).eval().requires_grad_(False)
         device = next(model.parameters()).device
-        self.auxiliary = DenseHead(model.config).to(device)
         self.named_parameters = dict(model.named_parameters())
-        self.named_parameters |= {
-            f"auxiliary.{name}": p for name, p in self.auxiliary.named_parameters()
-        }
+        # A network without such a head gets one for the time of its training.
+        self.auxiliary = ObjectHead(model.config).to(device) if model.objects is None else None
+        if self.auxiliary is not None:
+            self.named_parameters |= {
+                f"auxiliary.{name}": p for name, p in self.auxiliary.named_parameters()
+            }
         self.names = {parameter: name for name, parameter in self.named_parameters.items()}
         self.optimizers = optimizers(
             self.named_parameters.values(),
@@ -150,8 +153,13 @@ class Trainer:
         targets = batch.targets.to(device)
         with products_in(self.precision):
             features = self.model.encode_batch(batch.images.to(device))
-            maps = self.auxiliary(features).float()
-        auxiliary = dense_loss(maps, dense_targets(batch.labels.to(device)))
+            head = self.model.objects if self.auxiliary is None else self.auxiliary
+            maps = head(features).float() if head and self.options.auxiliary else None
+        learned: list[tuple[Tensor, Tensor | None]] = []
+        auxiliary = torch.zeros(())
+        if maps is not None:
+            auxiliary = dense_loss(maps, dense_targets(batch.labels.to(device)))
+            learned.append((self.options.auxiliary * auxiliary, None))
         encoded = [x.float() for x in (features.tokens, *features.edges)]
         leaves = [x.detach().requires_grad_() for x in encoded]
         detached = ImageFeatures(leaves[0], leaves[1:], features.shape)
@@ -189,13 +197,11 @@ class Trainer:
                 loss = loss + F.binary_cross_entropy_with_logits(output.iou.float(), reached)
             (loss / clicks).backward()
         # A frozen encoder has outputs that need no gradient.
-        learned = [
+        learned += [
             (x, leaf.grad) for x, leaf in zip(encoded, leaves, strict=True) if x.requires_grad
         ]
-        torch.autograd.backward(
-            [self.options.auxiliary * auxiliary, *(x for x, _ in learned)],
-            [None, *(gradient for _, gradient in learned)],
-        )
+        if learned:
+            torch.autograd.backward(*map(list, zip(*learned, strict=True)))
         average_gradients(self.named_parameters.values())
         norm = torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         for optimizer in self.optimizers:

@@ -121,7 +121,8 @@ class Run:
         self.trainer = Trainer(model.to(arguments.device), training)
         if saved is not None:
             restore(self.path, self.trainer.average, saved.average)
-            restore(self.path, self.trainer.auxiliary, saved.auxiliary)
+            if self.trainer.auxiliary is not None:
+                restore(self.path, self.trainer.auxiliary, saved.auxiliary)
             restore_optimizers(self.trainer.optimizers, self.trainer.names, saved.optimizer)
             self.trainer.steps = saved.progress["step"]
             self.seconds = saved.progress["seconds"]
@@ -131,7 +132,7 @@ class Run:
         """Write the checkpoint; the first process does."""
         if self.rank:
             return
-        model = self.trainer.model
+        model, auxiliary = self.trainer.model, self.trainer.auxiliary
         progress = {
             "step": self.trainer.steps,
             "seconds": self.seconds,
@@ -143,7 +144,7 @@ class Run:
             Checkpoint(
                 model.state_dict(),
                 self.trainer.average.state_dict(),
-                self.trainer.auxiliary.state_dict(),
+                {} if auxiliary is None else auxiliary.state_dict(),
                 optimizer_state(self.trainer.optimizers, self.trainer.names),
                 progress,
             ),

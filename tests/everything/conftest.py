@@ -37,6 +37,7 @@ class FakeNetwork:
     def __init__(self, window: int = 96) -> None:
         self.config = SimpleNamespace(window=window)
         self.weights_sha256 = "0" * 64
+        self.objects = None
         self.encoded = 0
         self.clicks = 0
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from napari_inter2former.everything import segment_everything
-from napari_inter2former.everything._decode import PIECE, _near, decode_first_clicks, encode
+from napari_inter2former.everything._decode import (
+    PIECE,
+    _near,
+    decode_first_clicks,
+    encode,
+    propose_clicks,
+)
 from napari_inter2former.model import reference_mask as rm
+from napari_inter2former.training.auxiliary import dense_targets
 
 from ..networks import smallest_model
 
@@ -121,3 +129,47 @@ def test_the_network_gives_the_same_labels_every_time(model):
     image = np.random.default_rng(0).integers(0, 255, (150, 170), dtype=np.uint8)
     first, second = (segment_everything(image, model) for _ in range(2))
     assert (first.labels == second.labels).all()
+
+
+class Oracle:
+    """In place of an `ObjectHead`: the maps of known labels."""
+
+    def __init__(self, labels):
+        self.labels = torch.from_numpy(labels)[None]
+
+    def __call__(self, features):
+        targets = dense_targets(self.labels)
+        logits = [torch.where(x, 4.0, -4.0) for x in (targets.foreground, targets.border)]
+        return torch.cat((torch.stack(logits, -1), targets.offsets), -1)
+
+
+def test_clicks_are_proposed_in_the_middle_of_each_object():
+    labels = np.zeros((160, 208), np.int32)
+    rows, columns = np.mgrid[:160, :208]
+    centres = [(30, 40), (30, 90), (120, 150)]
+    for number, (row, column) in enumerate(centres, start=1):
+        labels[(rows - row) ** 2 + (columns - column) ** 2 <= 24**2] = number
+    grid = [(r, c) for r in range(8, 160, 32) for c in range(8, 208, 32)]
+    model = smallest_model()
+    features = encode(model, np.zeros((160, 200, 3), np.float32))
+    model.objects = None
+    assert propose_clicks(model, features, grid) == grid
+    network = SimpleNamespace(objects=Oracle(labels))
+    clicks = propose_clicks(network, features, [(r, c) for r, c in grid if c < 200])
+    assert np.abs(np.array(clicks[:3]) - centres).max() <= 6
+    # The grid is clicked where there may be something more than what is seen.
+    rest = clicks[3:]
+    assert 0 < len(rest) < len(grid) / 2
+    assert all(labels[r - r % 4 + 2, c - c % 4 + 2] for r, c in rest)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (33, 50), (160, 300)])
+def test_the_networks_own_proposals_lie_in_the_window(shape):
+    model = smallest_model()
+    with torch.no_grad():
+        model.objects.out.bias[0] = 5  # everything is foreground
+        model.objects.out.weight[2:] *= 0.1
+    features = encode(model, np.random.default_rng(0).random((*shape, 3), dtype=np.float32))
+    clicks = propose_clicks(model, features, [])
+    assert clicks
+    assert all(0 <= r < shape[0] and 0 <= c < shape[1] for r, c in clicks)

@@ -8,7 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from napari_inter2former.training.auxiliary import STRIDE, dense_loss, dense_targets
+from napari_inter2former.model.objects import STRIDE
+from napari_inter2former.training.auxiliary import dense_loss, dense_targets
 from napari_inter2former.training.parallel import add_up, agree, average_gradients
 
 

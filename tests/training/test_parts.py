@@ -307,6 +307,23 @@ def test_a_step_clicks_as_the_network_is_configured(
         seen.clear()
 
 
+@pytest.mark.parametrize(("own", "weight"), [(True, 1.0), (True, 0.0), (False, 1.0)])
+def test_the_head_that_sees_objects_learns_as_it_is_told(
+    pool: Path, own: bool, weight: float
+) -> None:
+    datasets, _ = read_pool(pool, "train")
+    rng = np.random.default_rng(0)
+    batch = next(batches(datasets, SamplingOptions(side=64, crops=1, objects=1), rng, rng))
+    model = build_model(replace(SMALLEST, object_head=own))
+    trainer = Trainer(model, TrainingOptions(auxiliary=weight))
+    head = model.objects or trainer.auxiliary
+    assert (trainer.auxiliary is None) == own
+    before = {k: v.clone() for k, v in head.state_dict().items()}
+    assert (trainer.step(batch, 0, np.random.default_rng(1)).auxiliary > 0) == (weight > 0)
+    after = head.state_dict()
+    assert all((after[k] != before[k]).any() == (weight > 0) for k in after)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_step_learns_and_balances_experts(
     pool: Path, precision: str, monkeypatch: pytest.MonkeyPatch

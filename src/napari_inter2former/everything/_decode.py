@@ -25,6 +25,7 @@ import torch.nn.functional as F
 
 from napari_inter2former.kernels.parts import count_areas
 from napari_inter2former.model import reference_mask as rm
+from napari_inter2former.model.objects import STRIDE
 from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.model.upsampling import LOCALISATION_LOGIT
 
@@ -37,11 +38,15 @@ if TYPE_CHECKING:
     from napari_inter2former.model.fast_decoder import DecodedPart
     from napari_inter2former.model.inter2former import ImageFeatures
 
-__all__ = ["PIECE", "Piece", "decode_first_clicks", "encode"]
+__all__ = ["PIECE", "Piece", "decode_first_clicks", "encode", "propose_clicks"]
 
 PIECE = 12
 """Tokens along each side of the piece that a click is decoded on."""
 PATCH = 16
+CENTRAL = 0.3
+"""Positions that are nearer to their object's centre, in square roots of its area, are central."""
+PERHAPS = -2.0
+"""Below this logit of the foreground no object is looked for."""
 LOCAL_LOGIT = 0.0
 """Tokens of the localisation branch above this may belong to the object."""
 
@@ -82,6 +87,41 @@ def encode(model: Inter2Former, pixels: Floats) -> ImageFeatures:
     device = next(model.parameters()).device
     tensor = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0).contiguous()
     return model.encode(tensor.to(device))
+
+
+@torch.inference_mode()
+def propose_clicks(
+    model: Inter2Former, features: ImageFeatures, grid: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return where objects seem to be, as far as the image tells without a click.
+
+    Parameters
+    ----------
+    model : Inter2Former
+        The network; of one without an `ObjectHead` all of `grid` is returned.
+    features : ImageFeatures
+        Of the window, from `encode`.
+    grid : sequence of (int, int)
+        Row and column in pixels of the window, inside it.
+
+    Returns
+    -------
+    list of (int, int)
+        A pixel near the middle of each object, then the clicks of `grid` that may lie on one.
+    """
+    if model.objects is None:
+        return list(grid)
+    height, width = features.shape
+    maps = model.objects(features)[0].to("cpu", torch.float32).numpy()
+    maps = maps[: -(-height // STRIDE), : -(-width // STRIDE)]  # without the padding
+    foreground, distance = maps[..., 0], np.hypot(maps[..., 2], maps[..., 3])
+    central = (foreground > 0) & (distance < CENTRAL)
+    _, parts = cv2.connectedComponents(central.view(np.uint8), connectivity=8)
+    order = np.lexsort((distance[central], parts[central]))
+    _, first = np.unique(parts[central][order], return_index=True)
+    middles = np.argwhere(central)[order[first]] * STRIDE + STRIDE // 2
+    clicks = [(r, c) for r, c in middles.clip(0, (height - 1, width - 1)).tolist()]
+    return clicks + [(r, c) for r, c in grid if foreground[r // STRIDE, c // STRIDE] > PERHAPS]
 
 
 def decode_first_clicks(

@@ -1,4 +1,4 @@
-"""Objects in one encoded window: click a grid, then the middle of what was drawn."""
+"""Objects in one encoded window: click many places, then the middle of what was drawn."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def find_objects(
     clicks: Iterable[Click],
     cancel: Callable[[], None] = lambda: None,
 ) -> list[Candidate]:
-    """Find the objects that clicks on a grid hit.
+    """Find the objects that clicks hit.
 
     Where a click lies in its object, it lies by chance, and the network was trained on first clicks
     near the middle. So each mask is drawn again by a click at its middle. A click on background
@@ -99,7 +99,7 @@ def find_objects(
     features : ImageFeatures
         Of the window.
     clicks : iterable of (int, int)
-        Pixels of the window.
+        Pixels of the window: where objects are seen, then a grid for what is seen to be none.
     cancel : callable, optional
         Called now and then; what it raises ends the search.
 

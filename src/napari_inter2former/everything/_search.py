@@ -61,7 +61,7 @@ def search_block(
         In image pixels, best first; their scores are the candidates'. Some have lower scores than
         what remains when all blocks are known.
     """
-    from napari_inter2former.everything._decode import encode  # imports torch
+    from napari_inter2former.everything._decode import encode, propose_clicks  # imports torch
 
     cancel()
     window = block.window
@@ -69,8 +69,10 @@ def search_block(
     if float(np.ptp(pixels)) < FLAT:
         return []
     features = encode(model, pixels)
-    found = find_objects(model, features, block.clicks(settings.spacing), cancel)
     r0, c0, r1, c1 = block.core
+    clicks = propose_clicks(model, features, block.clicks(settings.spacing))
+    clicks = [(r, c) for r, c in clicks if r0 <= r < r1 and c0 <= c < c1]
+    found = find_objects(model, features, clicks, cancel)
     lowest = lowest_score(settings)
     masks = []
     for one in found:

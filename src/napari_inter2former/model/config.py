@@ -56,6 +56,8 @@ class ModelConfig:
         detail below the size of a token.
     iou_head : bool
         Predict the IoU of each mask.
+    object_head : bool
+        Predict from the image alone where objects are, for everything mode.
     fine_clicks : bool
         A click's disc ends before the border of the mask so far, which lets a click correct a
         thin error without touching what is right; otherwise all discs have the paper's radius.
@@ -93,6 +95,7 @@ class ModelConfig:
     edges: Literal["canny", "stem"] = "canny"
     prompt_skips: bool = False
     iou_head: bool = False
+    object_head: bool = False
     fine_clicks: bool = False
     dpe: bool = True
     dlu: bool = True
@@ -171,6 +174,7 @@ SMALL = ModelConfig(
     edges="stem",
     prompt_skips=True,
     iou_head=True,
+    object_head=True,
     fine_clicks=True,
 )
 

@@ -20,6 +20,7 @@ from .experts import HybridExperts
 from .fast_decoder import DecodedPart, DecoderPacking, FastDecoder
 from .fast_encoder import EncoderPacking
 from .first_layer import FirstLayer
+from .objects import ObjectHead
 from .precision import Precision, encoder_precision
 from .prompt_embedding import PromptEmbedding, TokenBox, prompt_box
 from .quality import IoUHead
@@ -146,6 +147,7 @@ class Inter2Former(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_depth))
         self.upsampling = LocalUpsampling(config)
         self.quality = IoUHead(config) if config.iou_head else None
+        self.objects = ObjectHead(config) if config.object_head else None
         self._packing = DecoderPacking()
         self._encoder_packing = EncoderPacking()
 
