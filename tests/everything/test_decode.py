@@ -161,6 +161,8 @@ def test_clicks_are_proposed_in_the_middle_of_each_object():
     rest = clicks[3:]
     assert 0 < len(rest) < len(grid) / 2
     assert all(labels[r - r % 4 + 2, c - c % 4 + 2] for r, c in rest)
+    blind = SimpleNamespace(objects=Oracle(np.zeros_like(labels)))
+    assert propose_clicks(blind, features, grid) == grid
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (33, 50), (160, 300)])

@@ -23,8 +23,8 @@ Find and segment all objects of images of any size, and write for each image NAM
 (NAME_labels.ome.tif or NAME_labels.ome.zarr) and a table of the objects with area, centroid, box
 and score (NAME_objects.csv).
 
-A grid of clicks is laid over each image; masks that the network itself expects to be poor are
-background. Stacks and series are searched plane by plane: the labels have the image's axes
+Objects are clicked where the network sees them, and by a grid where there may be more; masks that
+it expects to be poor itself are background. Stacks and series are searched plane by plane: the labels have the image's axes
 (t, z, y, x) and are numbered through, and the table has columns for the plane.
 
 Images that are done are skipped, and an interrupted run goes on where it stopped.

@@ -107,7 +107,8 @@ def propose_clicks(
     Returns
     -------
     list of (int, int)
-        A pixel near the middle of each object, then the clicks of `grid` that may lie on one.
+        A pixel near the middle of each object, then the clicks of `grid` that may lie on one;
+        where no object is seen at all, as may be in images of a new kind, all of `grid`.
     """
     if model.objects is None:
         return list(grid)
@@ -116,6 +117,8 @@ def propose_clicks(
     maps = maps[: -(-height // STRIDE), : -(-width // STRIDE)]  # without the padding
     foreground, distance = maps[..., 0], np.hypot(maps[..., 2], maps[..., 3])
     central = (foreground > 0) & (distance < CENTRAL)
+    if not central.any():
+        return list(grid)
     _, parts = cv2.connectedComponents(central.view(np.uint8), connectivity=8)
     order = np.lexsort((distance[central], parts[central]))
     _, first = np.unique(parts[central][order], return_index=True)

@@ -70,9 +70,10 @@ def segment_everything(
 ) -> Everything:
     """Find and segment all objects of an image plane.
 
-    A grid of clicks is laid over the image (the Segment Anything Task of SegNext, section 4), at
-    the zooms at which objects are found. What is drawn is drawn again by a click at its middle;
-    masks that the network itself thinks poor are background and dropped, duplicates too.
+    Objects are clicked where the network sees them in the image, and a grid of clicks is laid over
+    what may be one all the same (the Segment Anything Task of SegNext, section 4), at the zooms at
+    which objects are found. What is drawn is drawn again by a click at its middle; masks that the
+    network itself thinks poor are background and dropped, duplicates too.
 
     Parameters
     ----------
