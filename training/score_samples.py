@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_inter2former.everything._decode import encode
+from napari_inter2former.everything._decode import encode, propose_clicks
 from napari_inter2former.everything._find import click_grid, draw_shapes, middle
 from napari_inter2former.everything._shapes import Shape
 from napari_inter2former.model import ImageFeatures, Inter2Former
@@ -28,6 +28,8 @@ USUAL_SIZE = 64.0
 """Square root of the area that objects have about at the zooms of everything mode."""
 ON_OBJECTS, BESIDE = 26, 14
 """First clicks of everything mode in a window: on objects, and on background."""
+SEEN = 20
+"""So many of them at most are where the network sees objects."""
 
 
 class Sample(NamedTuple):
@@ -106,7 +108,7 @@ def automatic_samples(
     rng: np.random.Generator,
     partly: bool = False,
 ) -> Iterator[Sample]:
-    """Click as everything mode does: on a grid, and in the middle of what that drew.
+    """Click as everything mode does: where objects are seen, on a grid, and in their middles.
 
     Parameters
     ----------
@@ -126,9 +128,11 @@ def automatic_samples(
     areas = np.bincount(labels.ravel())
     height, width = labels.shape
     grid = click_grid((0, 0, height, width), 16)
-    grid = [grid[i] for i in rng.permutation(len(grid))]
-    first = [click for click in grid if labels[click]][:ON_OBJECTS]
-    first += [click for click in grid if not labels[click]][:BESIDE]
+    seen = propose_clicks(model, features, [])
+    places = [seen[i] for i in rng.permutation(len(seen))[:SEEN]]
+    places += [grid[i] for i in rng.permutation(len(grid))]
+    first = [click for click in places if labels[click]][:ON_OBJECTS]
+    first += [click for click in places if not labels[click]][:BESIDE]
     again: dict[tuple[int, int], None] = {}  # each middle once
     for clicks in (first, again):
         for click in clicks:

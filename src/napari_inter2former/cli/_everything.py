@@ -24,8 +24,9 @@ Find and segment all objects of images of any size, and write for each image NAM
 and score (NAME_objects.csv).
 
 Objects are clicked where the network sees them, and by a grid where there may be more; masks that
-it expects to be poor itself are background. Stacks and series are searched plane by plane: the labels have the image's axes
-(t, z, y, x) and are numbered through, and the table has columns for the plane.
+it expects to be poor itself are background. Stacks and series are searched plane by plane: the
+labels have the image's axes (t, z, y, x) and are numbered through, and the table has columns for
+the plane.
 
 Images that are done are skipped, and an interrupted run goes on where it stopped.
 Images that fail are named at the end, and the exit status is 1."""
