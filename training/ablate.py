@@ -81,6 +81,7 @@ ROWS = {
     ),
     "canny": Row("convolutional stem, CannyNet's edges", {"edges": "canny"}),
     "no-skips": Row("no finer levels of the prompt embedding", {"prompt_skips": False}),
+    "whole-discs": Row("whole discs of clicks, no fine ones", {"fine_clicks": False}),
     "adamw": Row("AdamW for all weights, no Muon", training={"optimizer": "adamw"}),
     "unseen": Row(
         "never trained on axon_sem, blood_wbc, embryo and usiigaci",
@@ -129,8 +130,9 @@ def run(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Train and evaluate the rows that are not there yet; return the figures of all."""
     budget = {key: getattr(options, key) for key in ("preset", "steps", "max_objects", "clicks")}
     budget |= {key: getattr(options, key) for key in ("side", "crops", "objects")}
+    budget["base"] = PRESETS[options.preset].to_dict()
     settings = options.out / "budget.json"
-    if settings.exists() and json.loads(settings.read_text()) != budget:
+    if settings.exists() and json.loads(settings.read_text()) != json.loads(json.dumps(budget)):
         raise DatasetError(f"{options.out} holds rows of another budget; use another --out.")
     write_json(settings, budget)
     base = PRESETS[options.preset]

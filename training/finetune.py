@@ -136,7 +136,7 @@ def finetune(
         print(f"left out: {line}", file=sys.stderr)
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    # Its head would begin at random; and a lab's images may have cells without a label.
+    # The object head learns nothing here: a lab's images may have cells without a label.
     options = TrainingOptions("adamw", learning_rate, warm_up=20, average=0.99, auxiliary=0)
     trainer = Trainer(load_model(weights).to(device), options)
     drawing, shapes = rng.spawn(2)

@@ -3,7 +3,8 @@
 Muon (K. Jordan and others, "Muon: An optimizer for hidden layers in neural networks", 2024) moves
 a matrix along its momentum with all singular values set to about one. `torch.optim.Muon` takes
 matrices one by one, in bfloat16, which processors without units for it only emulate; here those
-of one shape are taken together, in float32, and the processes of a run share the work.
+of one shape are taken together, in the loop's precision, and the processes of a run share the
+work.
 """
 
 from __future__ import annotations

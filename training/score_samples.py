@@ -128,7 +128,7 @@ def automatic_samples(
     areas = np.bincount(labels.ravel())
     height, width = labels.shape
     grid = click_grid((0, 0, height, width), 16)
-    seen = propose_clicks(model, features, [])
+    seen, _ = propose_clicks(model, features, [])
     places = [seen[i] for i in rng.permutation(len(seen))[:SEEN]]
     places += [grid[i] for i in rng.permutation(len(grid))]
     first = [click for click in places if labels[click]][:ON_OBJECTS]

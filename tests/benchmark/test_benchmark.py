@@ -76,6 +76,10 @@ def test_a_network_of_random_weights_draws_the_object() -> None:
         mask = decoder.click(engine, features, known)
         with decoder.plainly(network):
             plain = decoder.click(engine, decoder.plain(features), known)
+        decoder.click(
+            engine, features, known._replace(click=(36, 36))
+        )  # beside the object, in its box
+        assert decoder.click(engine, features, known).area == mask.area
     assert (torch.from_numpy(mask.to_full((128, 128))) == known.mask).all()
     assert mask.box == plain.box
     assert "decode" not in vars(network)

@@ -153,16 +153,16 @@ def test_clicks_are_proposed_in_the_middle_of_each_object():
     model = smallest_model()
     features = encode(model, np.zeros((160, 200, 3), np.float32))
     model.objects = None
-    assert propose_clicks(model, features, grid) == grid
+    assert propose_clicks(model, features, grid) == ([], grid)
     network = SimpleNamespace(objects=Oracle(labels))
-    clicks = propose_clicks(network, features, [(r, c) for r, c in grid if c < 200])
-    assert np.abs(np.array(clicks[:3]) - centres).max() <= 6
+    seen, rest = propose_clicks(network, features, [(r, c) for r, c in grid if c < 200])
+    assert len(seen) == 3
+    assert np.abs(np.array(seen) - centres).max() <= 6
     # The grid is clicked where there may be something more than what is seen.
-    rest = clicks[3:]
     assert 0 < len(rest) < len(grid) / 2
     assert all(labels[r - r % 4 + 2, c - c % 4 + 2] for r, c in rest)
     blind = SimpleNamespace(objects=Oracle(np.zeros_like(labels)))
-    assert propose_clicks(blind, features, grid) == grid
+    assert propose_clicks(blind, features, grid) == ([], grid)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (33, 50), (160, 300)])
@@ -172,6 +172,16 @@ def test_the_networks_own_proposals_lie_in_the_window(shape):
         model.objects.out.bias[0] = 5  # everything is foreground
         model.objects.out.weight[2:] *= 0.1
     features = encode(model, np.random.default_rng(0).random((*shape, 3), dtype=np.float32))
-    clicks = propose_clicks(model, features, [])
+    clicks, _ = propose_clicks(model, features, [])
     assert clicks
     assert all(0 <= r < shape[0] and 0 <= c < shape[1] for r, c in clicks)
+
+
+def test_nothing_is_seen_in_the_padding():
+    labels = np.zeros((64, 64), np.int32)
+    labels[40:60, 4:24] = 1
+    features = SimpleNamespace(shape=(30, 64))
+    assert propose_clicks(SimpleNamespace(objects=Oracle(labels)), features, [(8, 8)]) == (
+        [],
+        [(8, 8)],
+    )

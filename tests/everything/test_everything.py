@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.everything import (
@@ -21,6 +22,7 @@ from napari_inter2former.images import Normalization, as_image_source
 from napari_inter2former.images import _source as source_module
 from napari_inter2former.predictor import Mask
 from napari_inter2former.predictor._windows import Window
+from napari_inter2former.training.auxiliary import dense_targets
 
 AT_ONE = EverythingSettings(zoom=1)
 
@@ -53,6 +55,26 @@ def test_no_seams_between_blocks(fake, grid_of_discs, picture, worst_iou):
     result = segment_everything(picture(truth), fake, settings=AT_ONE)
     assert result.labels.max() == truth.max()
     assert worst_iou(result.labels, truth) > 0.99
+
+
+def test_what_is_seen_is_clicked_by_the_block_that_it_lies_in(fake, grid_of_discs, picture):
+    """Discs smaller than the grid's meshes, none of which is lost, and few are clicked twice."""
+    side = block_side(fake.config.window)
+    truth = grid_of_discs((2 * side, 2 * side), 32, 8)
+    image = picture(truth)
+    wide = EverythingSettings(zoom=1, spacing=96)
+    assert segment_everything(image, fake, settings=wide).labels.max() < truth.max() / 2
+    fake.clicks = 0
+
+    def objects(features):
+        targets = dense_targets(torch.from_numpy(features.parts[None]))
+        logits = [torch.where(x, 4.0, -4.0) for x in (targets.foreground, targets.border)]
+        return torch.cat((torch.stack(logits, -1), targets.offsets), -1)
+
+    fake.objects = objects
+    assert segment_everything(image, fake, settings=wide).labels.max() == truth.max()
+    # Each is clicked, and drawn again; those near borders of blocks by several.
+    assert 2 * truth.max() <= fake.clicks < 3.2 * truth.max()
 
 
 def test_nothing_is_looked_for_inside_objects_that_are_found(fake, discs, picture, monkeypatch):

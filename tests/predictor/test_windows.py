@@ -86,7 +86,15 @@ def test_zoomed_shape_rounds_up():
     assert geometry.zoomed_shape((5, 9), 2) == (20, 36)
 
 
-@pytest.mark.parametrize(("row", "expected"), [(-0.5, 0), (-0.26, 0), (0.49, 3), (0.5, 4)])
-def test_whole_coordinates_are_pixel_centres(row, expected):
-    window = geometry.Window(2, 0, 0, 40, 40)
+@pytest.mark.parametrize(
+    ("exponent", "row", "expected"),
+    [
+        # All of an enlarged pixel is its middle, which decides about it.
+        *((2, -0.5, 2), (2, 0.49, 2), (2, 0.5, 6)),
+        *((0, -0.5, 0), (0, 0.49, 0), (0, 0.5, 1)),
+        *((-1, 1.4, 0), (-1, 1.5, 1)),
+    ],
+)
+def test_whole_coordinates_are_pixel_centres(exponent, row, expected):
+    window = geometry.Window(exponent, 0, 0, 40, 40)
     assert window.to_input(row, 0)[0] == expected

@@ -62,7 +62,8 @@ def test_no_click_is_ignored(model, shape):
     predictor.set_image(rng.integers(0, 255, shape, dtype=np.uint8))
     clicks = []
     for _ in range(8):
-        row, column = (int(rng.integers(side)) for side in shape)
+        # As the mouse clicks: anywhere in a pixel.
+        row, column = (rng.integers(side) + rng.uniform(-0.5, 0.49) for side in shape)
         # Clicks so near to each other that they disagree about a pixel are left out.
         if any(abs(row - c.row) + abs(column - c.column) < 20 for c in clicks):
             continue
@@ -70,7 +71,7 @@ def test_no_click_is_ignored(model, shape):
         mask = predictor.predict(clicks)
         if not mask.empty:
             drawn = mask.to_full(shape)
-            assert [bool(drawn[int(c.row), int(c.column)]) for c in clicks] == [
+            assert [bool(drawn[round(c.row), round(c.column)]) for c in clicks] == [
                 c.positive for c in clicks
             ]
     assert len(clicks) > 2

@@ -110,7 +110,7 @@ def seen(network: Inter2Former, mask: Tensor) -> Iterator[None]:
     def decoded(features: ImageFeatures, reference: Tensor) -> object:
         found = decode(features, reference)
         top, left, bottom, right = found.box
-        return found._replace(logits=answer[top:bottom, left:right])
+        return found._replace(logits=answer[top:bottom, left:right].clone())
 
     for owner, name in branches:
         setattr(owner, name, told(getattr(owner, name)))

@@ -1,4 +1,4 @@
-"""Segment everything: a grid of clicks over an image, duplicates and background dropped."""
+"""Segment everything: clicks on all that may be objects, duplicates and background dropped."""
 
 from __future__ import annotations
 

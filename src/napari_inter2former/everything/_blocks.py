@@ -28,7 +28,7 @@ class Block:
     window : Window
         What is encoded: the core and its halo.
     core : tuple of int
-        (r0, c0, r1, c1) in pixels of the window: where the clicks lie.
+        (r0, c0, r1, c1) in pixels of the window: what is searched, each pixel by one block.
     """
 
     window: Window

@@ -92,13 +92,13 @@ def encode(model: Inter2Former, pixels: Floats) -> ImageFeatures:
 @torch.inference_mode()
 def propose_clicks(
     model: Inter2Former, features: ImageFeatures, grid: Sequence[tuple[int, int]]
-) -> list[tuple[int, int]]:
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Return where objects seem to be, as far as the image tells without a click.
 
     Parameters
     ----------
     model : Inter2Former
-        The network; of one without an `ObjectHead` all of `grid` is returned.
+        The network; one without an `ObjectHead` sees nothing.
     features : ImageFeatures
         Of the window, from `encode`.
     grid : sequence of (int, int)
@@ -106,25 +106,27 @@ def propose_clicks(
 
     Returns
     -------
-    list of (int, int)
-        A pixel near the middle of each object, then the clicks of `grid` that may lie on one;
-        where no object is seen at all, as may be in images of a new kind, all of `grid`.
+    seen : list of (int, int)
+        A pixel near the middle of each object.
+    others : list of (int, int)
+        The clicks of `grid` that may lie on an object; where none is seen at all, as may be in
+        images of a new kind, all of them.
     """
     if model.objects is None:
-        return list(grid)
+        return [], list(grid)
     height, width = features.shape
     maps = model.objects(features)[0].to("cpu", torch.float32).numpy()
     maps = maps[: -(-height // STRIDE), : -(-width // STRIDE)]  # without the padding
     foreground, distance = maps[..., 0], np.hypot(maps[..., 2], maps[..., 3])
     central = (foreground > 0) & (distance < CENTRAL)
     if not central.any():
-        return list(grid)
+        return [], list(grid)
     _, parts = cv2.connectedComponents(central.view(np.uint8), connectivity=8)
     order = np.lexsort((distance[central], parts[central]))
     _, first = np.unique(parts[central][order], return_index=True)
     middles = np.argwhere(central)[order[first]] * STRIDE + STRIDE // 2
-    clicks = [(r, c) for r, c in middles.clip(0, (height - 1, width - 1)).tolist()]
-    return clicks + [(r, c) for r, c in grid if foreground[r // STRIDE, c // STRIDE] > PERHAPS]
+    seen = [(r, c) for r, c in middles.clip(0, (height - 1, width - 1)).tolist()]
+    return seen, [(r, c) for r, c in grid if foreground[r // STRIDE, c // STRIDE] > PERHAPS]
 
 
 def decode_first_clicks(

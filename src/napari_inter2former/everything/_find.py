@@ -99,7 +99,7 @@ def find_objects(
     features : ImageFeatures
         Of the window.
     clicks : iterable of (int, int)
-        Pixels of the window: where objects are seen, then a grid for what is seen to be none.
+        Pixels of the window: middles of objects that are seen, then a grid.
     cancel : callable, optional
         Called now and then; what it raises ends the search.
 

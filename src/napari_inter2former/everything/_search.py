@@ -70,15 +70,17 @@ def search_block(
         return []
     features = encode(model, pixels)
     r0, c0, r1, c1 = block.core
-    clicks = propose_clicks(model, features, block.clicks(settings.spacing))
-    clicks = [(r, c) for r, c in clicks if r0 <= r < r1 and c0 <= c < c1]
-    found = find_objects(model, features, clicks, cancel)
+
+    def belongs(at: tuple[int, int]) -> bool:
+        row, column = at
+        return r0 - BELONGS <= row < r1 + BELONGS and c0 - BELONGS <= column < c1 + BELONGS
+
+    seen, grid = propose_clicks(model, features, block.clicks(settings.spacing))
+    found = find_objects(model, features, [*filter(belongs, seen), *grid], cancel)
     lowest = lowest_score(settings)
     masks = []
     for one in found:
-        row, column = one.centre
-        belongs = r0 - BELONGS <= row < r1 + BELONGS and c0 - BELONGS <= column < c1 + BELONGS
-        if not belongs or one.score < lowest:
+        if one.score < lowest or not belongs(one.centre):
             continue
         mask = _in_image(one, block, source.shape)
         if settings.min_area <= mask.area <= (settings.max_area or math.inf):

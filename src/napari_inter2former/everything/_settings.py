@@ -21,8 +21,9 @@ class EverythingSettings:
     Parameters
     ----------
     spacing : int
-        Distance of the grid's clicks in input pixels of the model, a multiple of 16. 64 gives
-        16 x 16 clicks on 1024 x 1024 pixels.
+        Distance of the grid's clicks in input pixels of the model, a multiple of 16. The grid
+        looks for what the network does not see in the image, so a click is left out where it sees
+        background; 64 gives at most 16 x 16 on 1024 x 1024 pixels.
     min_score : float, optional
         Objects below this score (0 to 1) are dropped. The score is the intersection over union
         that the network expects of its mask; of weights without that estimate, the share of the

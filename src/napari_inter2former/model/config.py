@@ -59,8 +59,8 @@ class ModelConfig:
     object_head : bool
         Predict from the image alone where objects are, for everything mode.
     fine_clicks : bool
-        A click's disc ends before the border of the mask so far, which lets a click correct a
-        thin error without touching what is right; otherwise all discs have the paper's radius.
+        A click's disc ends before the border of the mask so far, so that a click corrects a thin
+        error and touches little of what is right; otherwise all discs have the paper's radius.
     dpe, dlu : bool
         Dynamic Prompt Embedding and Dynamic Local Upsampling at inference (Table 2: non-DPE,
         non-DLU when off).

@@ -57,7 +57,12 @@ def from_mask(mask: Tensor) -> Tensor:
 
 
 def add_click(
-    reference: Tensor, row: float, column: float, positive: bool, fine: bool = False
+    reference: Tensor,
+    row: float,
+    column: float,
+    positive: bool,
+    fine: bool = False,
+    before: Tensor | None = None,
 ) -> None:
     """Write a click's disc into a reference mask, in place.
 
@@ -70,9 +75,13 @@ def add_click(
     positive : bool
         Whether the click marks the object or the background.
     fine : bool
-        Whether the disc ends before the border of the mask so far. A click corrects an error, and
-        the error ends at that border: a click on a thin one then says how thin it is, and speaks
-        for no pixel beyond it. Otherwise the radius is the paper's.
+        Whether the disc ends before the border of the mask so far, where that is known: a pixel
+        whose label the last prediction contradicted is unknown, and ends nothing. A click corrects
+        an error, and the error ends at that border: a click on a thin one then says how thin it
+        is, and speaks for few pixels beyond it. Otherwise the radius is the paper's.
+    before : Tensor, optional
+        The reference mask that has that border, if `reference` has been written to since, so that
+        discs of one scribble do not end each other.
     """
     height, width = reference.shape
     r, c = round(row), round(column)
@@ -83,22 +92,18 @@ def add_click(
     rows = torch.arange(top, bottom)[:, None] - r
     columns = torch.arange(left, right)[None, :] - c
     distances = rows * rows + columns * columns
-    near = reference[top:bottom, left:right]
     reach = CLICK_RADIUS * CLICK_RADIUS + 1
-    if fine and top <= r < bottom and left <= c < right:
-        beyond = _beyond(near, int(reference[r, c]), positive)
-        reach = min(reach, int(distances[beyond].min())) if beyond.any() else reach
+    if fine and 0 <= r < height and 0 <= c < width:
+        before = reference if before is None else before
+        label = int(before[r, c])
+        # What is unknown is taken for the error that the click corrects.
+        inside = label > Label.UNKNOWN or (label == Label.UNKNOWN and not positive)
+        other = Label.POSSIBLE_BACKGROUND if inside else Label.POSSIBLE_FOREGROUND
+        beyond = distances[before[top:bottom, left:right] == other]
+        reach = min(reach, int(beyond.min())) if beyond.numel() else reach
     value = Label.DEFINITE_FOREGROUND if positive else Label.DEFINITE_BACKGROUND
+    near = reference[top:bottom, left:right]
     near.masked_fill_(distances < max(reach, LEAST_REACH), value)
-
-
-def _beyond(near: Tensor, label: int, positive: bool) -> Tensor:
-    """Tell which pixels lie beyond the mask's border, seen from a click on a pixel of `label`."""
-    known = Label.POSSIBLE_FOREGROUND if positive else Label.POSSIBLE_BACKGROUND
-    right = label >= known if positive else label <= known
-    # What users said counts for neither: discs of one scribble must not end each other.
-    other = Label.POSSIBLE_FOREGROUND if positive != right else Label.POSSIBLE_BACKGROUND
-    return near == other
 
 
 def update(reference: Tensor, foreground: Tensor) -> None:

@@ -100,9 +100,10 @@ class Engine:
             Where the mask is drawn.
         """
         with torch.inference_mode():
+            before = reference.clone()
             for click in flatten(prompts[-1:]):
                 at = window.to_input(click.row, click.column)
-                rm.add_click(reference, *at, click.positive, self._fine_clicks)
+                rm.add_click(reference, *at, click.positive, self._fine_clicks, before)
             decoded = self.model.decode(features, reference.to(self.device))
             logits = decoded.logits.to("cpu", torch.float32).numpy()
             r0, c0, r1, c1 = (int(v) for v in decoded.box)

@@ -77,11 +77,15 @@ class Window:
     def to_input(self, row: float, column: float) -> tuple[int, int]:
         """Input pixel (row, column) that holds an image point, kept inside the window.
 
+        Where an image pixel is drawn as several, it is the one that decides about the image pixel.
+
         Parameters
         ----------
         row, column : float
             Image pixels, whole numbers are pixel centres.
         """
+        if self.exponent > 0:
+            row, column = math.floor(row + 0.5), math.floor(column + 0.5)
         r = math.floor((row + 0.5) * self.zoom) - self.row
         c = math.floor((column + 0.5) * self.zoom) - self.column
         return min(max(r, 0), self.height - 1), min(max(c, 0), self.width - 1)
