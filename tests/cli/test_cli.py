@@ -120,7 +120,8 @@ def test_info(weights, capsys):
     text = capsys.readouterr().out
     assert __version__ in text
     assert "kernels" in text
-    assert "dsb2018 iou_at 5: 0.25" in text
+    assert "dsb2018: IoU 0.250 after 5" in text
+    assert str(user_models_folder()) in text
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     entry = next(entry for entry in facts["weights"] if entry["name"] == weights)

@@ -34,6 +34,13 @@ def test_a_split_dataset_and_its_split_have_the_same_name(tmp_path, squares, wri
     assert folders(tmp_path / "nuclei", "train") == {"nuclei": tmp_path / "nuclei" / "train"}
 
 
+def test_a_part_that_a_dataset_lacks_is_not_made_up(tmp_path, squares, write_pair):
+    write_pair(tmp_path / "val", "a", squares)
+    write_pair(tmp_path / "train", "b", squares)
+    with pytest.raises(DatasetError, match=r"parts \(train, val\).*'vall'"):
+        find_datasets(tmp_path, "vall")
+
+
 def test_a_folder_of_datasets(tmp_path, squares, write_pair):
     write_pair(tmp_path / "b" / "val", "1", squares)
     write_pair(tmp_path / "a", "1", squares)

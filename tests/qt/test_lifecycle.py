@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from qtpy.QtWidgets import QApplication
 
+from napari_inter2former._qt._contrast import Contrast
+
 pytestmark = pytest.mark.qt
 
 
@@ -122,6 +124,51 @@ def test_two_widgets_never_give_a_number_twice(bench: Any, second_bench: Any, pi
         other.widget.close()
     bench.click(30, 60)
     assert len(bench.clicks) == 1
+
+
+def test_a_widget_that_is_docked_again_goes_on_in_the_same_labels(
+    bench: Any, second_bench: Any, picture: Any
+) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    bench.viewer.window.remove_dock_widget(bench.widget)
+    second_bench.open()
+    assert second_bench.labels is labels
+    assert second_bench.keep(45, 60) == 2
+
+
+def test_the_image_that_is_chosen_is_seen(bench: Any, picture: Any) -> None:
+    first = bench.viewer.add_image(picture, name="first")
+    bench.open()
+    bench.keep(20, 30)
+    labels = bench.labels
+    second = bench.viewer.add_image(picture, name="second")
+    assert "'second' was added. Clicks still go to 'first'" in bench.said
+    bench.it.choose_image(second)
+    bench.idle()
+    bench.it.choose_image(first)
+    bench.idle()
+    own = [bench.preview, bench.points]
+    assert list(bench.viewer.layers)[-4:] == [first, labels, *own]
+    above = bench.viewer.add_labels(np.zeros_like(labels.data))
+    bench.it.choose_labels(above)
+    assert list(bench.viewer.layers)[-3:] == [above, *own]
+
+
+def test_contrast_that_counts_renews_the_mask(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture)
+    bench.open()
+    bench.it.choose_contrast(Contrast.DISPLAYED)
+    bench.click(20, 30)
+    image.contrast_limits = (0, 40)
+    assert bench.it.session.pending
+    bench.it.look()
+    bench.idle()
+    assert not bench.it.session.pending
+    *_, (name, clicks) = bench.predictors[0].calls
+    assert (name, len(clicks)) == ("predict", 1)
 
 
 def test_image_that_comes_later(bench: Any, picture: Any) -> None:

@@ -136,6 +136,16 @@ def test_the_mask_of_a_huge_object_is_shown_in_its_place(bench: Any, picture: An
     np.testing.assert_allclose(layer.data_to_world((0, 0)), image.data_to_world((1, 2)))
 
 
+def test_an_object_begins_with_a_left_click(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.click(20, 30, positive=False)
+    assert "Left-click" in bench.said
+    assert not bench.clicks
+    assert not len(bench.points.data)
+    assert all(name != "predict" for name, _ in bench.predictors[0].calls)
+
+
 def test_negative_click_has_other_colour_and_symbol(bench: Any, picture: Any) -> None:
     bench.viewer.add_image(picture)
     bench.open()
@@ -162,8 +172,17 @@ def test_points_stay_editable(bench: Any, picture: Any) -> None:
     np.testing.assert_array_equal(shown(bench), disc((60, 80), 45, 60))
     bench.points.features = {"positive": [False]}
     bench.idle()
-    assert not bench.clicks[0].positive
-    for _ in range(4):
+    assert "Left-click the object" in bench.said
+    assert bench.clicks[0].positive
+    assert bench.points.features["positive"].tolist() == [True]
+    for _ in range(2):
+        bench.it.undo()
+    bench.idle()
+    assert [(c.row, c.column) for c in bench.clicks] == [(20, 30), (40, 50)]
+    bench.points.features = {"positive": [True, False]}
+    bench.idle()
+    assert [c.positive for c in bench.clicks] == [True, False]
+    for _ in range(2):
         bench.it.undo()
     bench.idle()
     assert [(c.row, c.column, c.positive) for c in bench.clicks] == [(20, 30, True)]
@@ -270,6 +289,10 @@ def test_clicks_during_encoding_are_answered_afterwards(bench: Any, picture: Any
     bench.click(40, 30, wait=False)
     bench.it.accept()
     assert "Enter is taken" in bench.said
+    # The next object waits: its click would make two objects one.
+    bench.click(50, 70, wait=False)
+    assert "when it is kept" in bench.said
+    assert len(bench.points.data) == len(bench.clicks) == 2
     assert not bench.labels.data.any()
     bench.predictors[0].gate.set()
     bench.idle()

@@ -78,8 +78,10 @@ def test_objects_are_added_where_there_are_none(
     labels = bench.labels.data
     assert (labels[before > 0] == before[before > 0]).all()
     assert (labels[30:38, 40:48] == 3).all()
-    assert set(np.unique(labels)) <= {0, 1, 2, 3}
-    assert "2 objects" in bench.said
+    # The other one that was found is there already.
+    assert set(np.unique(labels)) == {0, 1, 3}
+    assert "1 object found" in bench.said
+    assert "1 more lies" in bench.said
     assert bench.keep(50, 10) == 4
 
 
@@ -256,3 +258,47 @@ def test_objects_are_written_in_order_and_whole_at_the_end() -> None:
     while calls:
         calls.pop()()
     assert not layer.data.any()
+
+
+def test_what_was_found_is_corrected_by_clicks(
+    bench: Any, picture: Any, searches: list[Any]
+) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.widget.search["image"].click()
+    bench.idle()
+    bench.qtbot.waitUntil(lambda: int(bench.labels.data.max()) == 2)
+    before = bench.labels.data.copy()
+    bench.viewer.cursor.position = (37, 41)
+    bench.it.reopen()
+    bench.idle()
+    assert len(bench.clicks) == 1
+    assert abs(bench.clicks[0].row - 33.5) <= 1
+    assert abs(bench.clicks[0].column - 43.5) <= 1
+    assert not (bench.labels.data == 2).any()
+    bench.it.discard()
+    np.testing.assert_array_equal(bench.labels.data, before)
+    bench.it.undo()
+    bench.idle()
+    bench.it.accept()
+    assert np.count_nonzero(bench.labels.data == 2) > 64
+    for _ in range(2):
+        bench.it.undo()
+    np.testing.assert_array_equal(bench.labels.data, before)
+
+
+def test_the_current_object_is_left_to_be_kept(
+    bench: Any, picture: Any, slow_search: SlowSearch
+) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.widget.search["image"].click()
+    bench.qtbot.waitUntil(slow_search.started.is_set)
+    bench.click(34, 44, wait=False)
+    slow_search.gate.set()
+    bench.idle()
+    bench.qtbot.waitUntil(lambda: "found" in bench.said)
+    size = int(bench.it.session.state.mask.data.sum())
+    bench.it.accept()
+    assert f"{size} pixels" in bench.said
+    assert "left alone" not in bench.said

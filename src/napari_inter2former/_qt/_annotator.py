@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from napari.components import ViewerModel
@@ -17,9 +18,15 @@ from napari_inter2former._qt._scene import Scene
 from napari_inter2former._qt._status import Status, todo
 from napari_inter2former._qt._writing import FoundWriter
 from napari_inter2former.annotation.found import FoundObjects
-from napari_inter2former.annotation.labelling import LabelEdit, OutOfIdsError, Rule
+from napari_inter2former.annotation.labelling import LabelEdit, OutOfIdsError, Rule, piece_at
 from napari_inter2former.annotation.planes import Plane
-from napari_inter2former.annotation.session import NothingToAcceptError, Session, Step, Write
+from napari_inter2former.annotation.session import (
+    Accepted,
+    NothingToAcceptError,
+    Session,
+    Step,
+    Write,
+)
 
 __all__ = ["Annotator"]
 
@@ -110,7 +117,11 @@ class Annotator:
 
     def discard(self) -> None:
         """Drop the current object."""
-        self._travel(self.session.discard(), "Discarded. Undo brings it back.", "Nothing to drop.")
+        again = self.session.state.reopened
+        done = "Discarded. Undo brings it back."
+        if again is not None:
+            done = f"Object {again.number} is as it was before it was opened again."
+        self._travel(self.session.discard(), done, "Nothing to drop.")
 
     def undo(self) -> None:
         """Go one step back, over clicks and accepted objects."""
@@ -124,22 +135,30 @@ class Annotator:
         """Open the accepted object under the cursor (or else the last one) for corrections."""
         labels = self.scene.labels
         token = targets.token_of(labels) if labels is not None else None
-        number = _places.number_under_cursor(self.viewer, labels) if labels is not None else None
+        other = self._under_cursor(labels) if labels is not None else None
+        number = other.number if other is not None else None
         if number is None:
             number = next((k[1] for k in reversed(self.session.accepted) if k[0] == token), None)
-        if number is None:
-            self._travel(None, "", "There is no accepted object to open again.")
-            return
         try:
-            step = self.session.reopen(token, number)
+            step = self.session.reopen(token, number, other) if number is not None else None
         except NothingToAcceptError as error:
             self._travel(None, "", str(error))
             return
         self._travel(
             step,
             f"Object {number} is open again. Enter keeps the changes, Esc drops them.",
-            f"Object {number} was not made in this session, so it has no clicks to go back to.",
+            "There is no object under the mouse, and none that was accepted to open again.",
         )
+
+    def _under_cursor(self, labels: Labels) -> Accepted | None:
+        """Return the object under the mouse as if it were one click, whatever made it."""
+        plane = self.scene.plane()
+        index = _places.index_under_cursor(self.viewer, labels)
+        if plane is None or index is None:
+            return None
+        row, column = (index[axis] for axis in plane.axes)
+        box, data = piece_at(partial(targets.read_box, labels, plane), plane.shape, row, column)
+        return Accepted.of_labels(targets.token_of(labels), plane, box, data)
 
     def hide(self, hidden: bool) -> None:
         """Hide masks, labels and clicks while held, to see the bare image."""

@@ -129,6 +129,7 @@ class Controller(Annotator):
             self.status.error(str(error))
             self.refresh()
             return
+        scene.uncover(image)
         self._use_labels(scene.remembered_labels())
         self.status.info(dropped or f"This is '{image.name}'.")
         self._add_own_layers()
@@ -151,6 +152,7 @@ class Controller(Annotator):
             self._use_labels(layer)
             if layer is not None:
                 self.scene.remember_labels(layer)
+                self.scene.raise_own_layers()
             self.scene.drop_unused_labels()
             self._prepare_labels()
             name = "a new labels layer" if layer is None else f"'{layer.name}'"
@@ -243,14 +245,21 @@ class Controller(Annotator):
         """Contrast or colours have changed: where they count, the image is encoded again."""
         if self.link is not None and self.scene.contrast is not Contrast.PERCENTILES:
             self.link.renew()
+            self.session.ask_again()
             # Not at every step of a slider: when it rests.
             self.moved.emit()
+            self.refresh()
 
     def _on_inserted(self, event: Any) -> None:
         self._watch(event.value)
         if self.scene.image is None and isinstance(event.value, Image):
             # When napari has finished adding it.
             self._later(self._choose_some_image)
+        elif self.scene.image is not None and isinstance(event.value, Image):
+            self.status.info(
+                f"'{event.value.name}' was added. Clicks still go to '{self.scene.image.name}': "
+                "choose the other one under Image to go over to it."
+            )
         self.refresh()
 
     def _on_removed(self, event: Any) -> None:
@@ -273,6 +282,7 @@ class Controller(Annotator):
             self.status.warn(f"The clicks layer was removed. {dropped}".rstrip())
         elif scene.preview is not None and layer is scene.preview.layer:
             scene.preview = None
+            self.status.warn("The layer that shows the current object was removed.")
         self.refresh()
 
     def _choose_some_image(self) -> None:
@@ -321,7 +331,15 @@ class Controller(Annotator):
         try:
             if plane is None:
                 raise PromptError(self.scene.why_no_plane())
+            if self._accept_waits:
+                # With further clicks it would be another object, or two in one.
+                raise PromptError(
+                    "Enter is taken, but the object's mask isn't there yet. "
+                    "Click the next object when it is kept."
+                )
             data, positive = clicks.read()
+            if positive and not any(positive):
+                raise PromptError("Left-click the object: other clicks only take away from it.")
             step = session.set_clicks(read_clicks(plane, data, positive), plane)
         except PromptError as error:
             self.status.warn(str(error))
@@ -334,7 +352,6 @@ class Controller(Annotator):
                 return
             self._later(clicks.deselect)
             clicks.style(positive)
-            self._accept_waits = False
             self.status.clear()
             self._ask(step.request)
         self.refresh()

@@ -126,7 +126,7 @@ class ClicksLayer:
             name="Clicks",
             features={"positive": np.zeros(0, dtype=bool)},
             face_color=ADD_COLOUR,
-            border_color="white",
+            border_color=ADD_COLOUR,
             border_width=0,
             symbol=ADD_SYMBOL,
             size=LOOKS[True].size,
@@ -217,8 +217,12 @@ class ClicksLayer:
         sizes = [look.size for look in looks]
         if [str(symbol) for symbol in layer.symbol] != symbols:
             layer.symbol = symbols
-        if not np.allclose(layer.face_color, [look.rgba for look in looks], atol=1e-3):
-            layer.face_color = [look.colour for look in looks]
+        colours = [look.rgba for look in looks]
+        if not np.allclose(layer.face_color, colours, atol=1e-3):
+            layer.face_color = colours
+        # A border of no width is drawn nevertheless, once a size on the canvas is the least one.
+        if not np.allclose(layer.border_color, colours, atol=1e-3):
+            layer.border_color = colours
         if list(layer.size) != sizes:
             layer.size = sizes
 
@@ -317,6 +321,7 @@ def set_polarity(layer: Points, positive: bool) -> None:
             layer.current_symbol = look.symbol
         if str(layer.current_face_color).lower() != look.colour:
             layer.current_face_color = look.colour
+            layer.current_border_color = look.colour
         if layer.current_size != look.size:
             layer.current_size = look.size
     if "positive" not in defaults or bool(defaults["positive"].iloc[0]) is not positive:

@@ -16,8 +16,8 @@ __all__ = [
     "camera_of",
     "centre_of_view",
     "go_to",
+    "index_under_cursor",
     "layout_of",
-    "number_under_cursor",
     "plane_on_screen",
 ]
 
@@ -85,8 +85,8 @@ def centre_of_view(viewer: ViewerModel, plane: Plane, layer: Layer) -> tuple[flo
     return float(np.clip(row, 0, height - 1)), float(np.clip(column, 0, width - 1))
 
 
-def number_under_cursor(viewer: ViewerModel, labels: Labels) -> int | None:
-    """Object number under the mouse; None on background and outside."""
+def index_under_cursor(viewer: ViewerModel, labels: Labels) -> tuple[int, ...] | None:
+    """Index of the object's pixel under the mouse; None on background and outside."""
     position = np.asarray(viewer.cursor.position, dtype=float)[-labels.ndim :]
     if position.size != labels.ndim:
         return None
@@ -94,4 +94,4 @@ def number_under_cursor(viewer: ViewerModel, labels: Labels) -> int | None:
     data = array_of(labels)
     if not all(0 <= i < n for i, n in zip(at, data.shape, strict=True)):
         return None
-    return int(data[at]) or None
+    return at if data[at] else None

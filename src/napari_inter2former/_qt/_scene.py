@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -19,6 +19,9 @@ from napari_inter2former.annotation.session import State
 from napari_inter2former.errors import ImageError
 
 __all__ = ["Scene"]
+
+COVERING = ("opaque", "translucent", "translucent_no_depth")
+"""Blendings of images that hide what lies below."""
 
 
 class Scene:
@@ -43,6 +46,9 @@ class Scene:
         Which intensities the model sees.
     """
 
+    # Shared by all that come and go: a widget that is opened again goes on in the same labels.
+    _labels_of: ClassVar[WeakKeyDictionary[Image, Labels]] = WeakKeyDictionary()
+
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
         self.image: Image | None = None
@@ -52,7 +58,6 @@ class Scene:
         self.preview: PreviewLayer | None = None
         self.contrast = Contrast.PERCENTILES
         self._hidden: list[tuple[Layer, bool]] = []
-        self._labels_of: WeakKeyDictionary[Image, Labels] = WeakKeyDictionary()
         self._made: WeakKeyDictionary[Labels, str] = WeakKeyDictionary()
 
     # ---- what there is ---------------------------------------------------------------------------
@@ -79,6 +84,8 @@ class Scene:
     def clicking(self) -> bool:
         """Whether a click on the canvas would become a click of the current object."""
         if self.clicks is None or self.clicks.layer not in self.viewer.layers:
+            return False
+        if self.preview is None:
             return False
         layer = self.clicks.layer
         return self.viewer.layers.selection.active is layer and str(layer.mode) == "add"
@@ -117,13 +124,11 @@ class Scene:
         """
         assert self.image is not None
         assert self.layout is not None
-        layers = self.viewer.layers
         clicks, preview = self.clicks, self.preview
         if clicks is not None and preview is not None and clicks.layer.ndim == self.layout.ndim:
             clicks.follow(self.image, self.layout)
             preview.follow(self.image, self.layout)
-            for own in (preview, clicks):
-                layers.move(layers.index(own.layer), len(layers))
+            self.raise_own_layers()
             return False
         self.preview = PreviewLayer(self.image, self.layout)
         self.clicks = ClicksLayer(self.image, self.layout, actions)
@@ -131,6 +136,28 @@ class Scene:
         self.viewer.add_layer(self.clicks.layer)
         self._remove(clicks, preview)
         return True
+
+    def raise_own_layers(self) -> None:
+        """Put them above all others."""
+        layers = self.viewer.layers
+        for own in (self.preview, self.clicks):
+            if own is not None and own.layer in layers:
+                layers.move(layers.index(own.layer), len(layers))
+
+    def uncover(self, image: Image) -> None:
+        """Put an image that lies below others, which may hide it, above them."""
+        layers = self.viewer.layers
+        above = [layer for layer in self.images() if layers.index(layer) > layers.index(image)]
+        if any(layer.visible and layer.blending in COVERING for layer in above):
+            layers.move(layers.index(image), layers.index(above[-1]) + 1)
+            # Its labels, which would be hidden now, follow.
+            labels = self._labels_of.get(image)
+            if (
+                labels is not None
+                and labels in layers
+                and layers.index(labels) < layers.index(image)
+            ):
+                layers.move(layers.index(labels), layers.index(image) + 1)
 
     def remove_own_layers(self) -> None:
         """Remove them from the viewer, if they are there."""

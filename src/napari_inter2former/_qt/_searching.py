@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,19 +106,32 @@ class Searcher:
                 f"at {ids.limit}. Choose 'New labels layer' and search again."
             )
         else:
-            found = FoundObjects(self._beside_reopened(message, layer), ids.next)
+            found = FoundObjects(self._beside_current(message, layer), ids.next)
             ids.reserve(ids.next + count - 1)
             it.session.add_found(Write(targets.token_of(layer), plane, found))
-            it.status.info(f"{count} objects were found and added to '{layer.name}'.")
-            it.found.write(layer, plane, found)
+            it.status.info(f"{count} objects were found; those that are new are being added.")
+            it.found.write(layer, plane, found, added=partial(self._tell, layer, count))
 
-    def _beside_reopened(self, message: say.Found, layer: Labels) -> tuple[FoundMask, ...]:
-        """Leave the place of an object free that is out of the labels to be corrected."""
-        again = self._it.session.state.reopened
+    def _tell(self, layer: Labels, count: int, added: int) -> None:
+        """Say what became of the objects that were found."""
+        known = count - added
+        text = f"{added} object{'s' * (added != 1)} found and added to '{layer.name}'."
+        if known:
+            text += f" {known} more {'lie' if known > 1 else 'lies'} on what is there already."
+        self._it.status.info(text)
+        self._it.refresh()
+
+    def _beside_current(self, message: say.Found, layer: Labels) -> tuple[FoundMask, ...]:
+        """Leave free what the current object covers, now or in the labels that it was in."""
+        state, masks = self._it.session.state, message.masks
+        if state.mask is not None and state.plane == self._plane:
+            data, box = np.asarray(state.mask.data), state.mask.box
+            masks = tuple(mask.without(data, box) for mask in masks)
+        again = state.reopened
         here = (targets.token_of(layer), self._plane)
-        if again is None or (again.target, again.state.plane) != here:
-            return message.masks
-        return tuple(mask.without(again.edit.where, again.edit.box) for mask in message.masks)
+        if again is not None and (again.target, again.state.plane) == here:
+            masks = tuple(mask.without(again.edit.where, again.edit.box) for mask in masks)
+        return masks
 
 
 def view_of(viewer: ViewerModel, plane: Plane, image: Image, layer: Layer) -> Box:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,15 @@ from napari_inter2former.annotation.found import FoundObjects, plan_found
 from napari_inter2former.annotation.planes import Plane
 
 __all__ = ["FoundWriter"]
+
+
+@dataclass
+class _Order:
+    layer: Labels
+    plane: Plane
+    parts: Iterator[Any]
+    added: Callable[[int], None] | None
+    numbers: set[int] = field(default_factory=set)
 
 
 class FoundWriter:
@@ -41,12 +51,22 @@ class FoundWriter:
         self._viewer = viewer
         self._later = later
         self._failed = failed
-        self._orders: deque[tuple[Labels, Plane, Iterator[Any]]] = deque()
+        self._orders: deque[_Order] = deque()
 
-    def write(self, layer: Labels, plane: Plane, found: FoundObjects, forward: bool = True) -> None:
-        """Put objects into a layer, or take them out again; the first part at once."""
+    def write(
+        self,
+        layer: Labels,
+        plane: Plane,
+        found: FoundObjects,
+        forward: bool = True,
+        added: Callable[[int], None] | None = None,
+    ) -> None:
+        """Put objects into a layer, or take them out again; the first part at once.
+
+        `added` is told at the end how many objects were put in.
+        """
         parts = plan_found(partial(targets.read_box, layer, plane), found, forward)
-        self._orders.append((layer, plane, parts))
+        self._orders.append(_Order(layer, plane, parts, added))
         if len(self._orders) == 1:
             self._step()
 
@@ -62,12 +82,16 @@ class FoundWriter:
             self._later(self._step)
 
     def _go_on(self) -> None:
-        layer, plane, parts = self._orders[0]
-        part = None
+        order = self._orders[0]
+        layer, part = order.layer, None
         try:
-            part = next(parts, None) if layer in self._viewer.layers else None
+            if layer in self._viewer.layers:
+                part = next(order.parts, None)
+                if part is None and order.added is not None:
+                    order.added(len(order.numbers))
             if part is not None:
-                _put(layer, plane, *part)
+                _put(layer, order.plane, *part)
+                order.numbers.update(np.unique(part[2]).tolist())
         except (IndexError, OSError, TypeError, ValueError) as error:
             part = None
             self._failed(f"'{layer.name}' can't be written to: {error}")

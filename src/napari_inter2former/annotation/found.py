@@ -82,8 +82,9 @@ def plan_found(
 ) -> Iterator[tuple[Indices, Indices, Labels]]:
     """Turn found objects into sparse indices and values, part by part.
 
-    Going forward, pixels that hold a number keep it; going back, those that hold another number
-    than the object's.
+    Going forward, pixels that hold a number keep it, and objects half of which was not free before
+    are left out: they are there already. Going back, pixels that hold another number than the
+    object's keep it.
 
     Parameters
     ----------
@@ -105,6 +106,8 @@ def plan_found(
     size = 0
     for number, mask in enumerate(found.masks, start=found.first):
         before, after = (0, number) if forward else (number, 0)
+        if forward and not _is_new(read, mask, found):
+            continue
         for box, data in mask.strips():
             now = read(box)
             rows, columns = np.nonzero(data & (now == before))
@@ -116,6 +119,17 @@ def plan_found(
                 part, size = [], 0
     if part:
         yield _joined(part)
+
+
+def _is_new(read: Callable[[Box], Labels], mask: FoundMask, found: FoundObjects) -> bool:
+    free = total = 0
+    for box, data in mask.strips():
+        now = read(box)
+        # What was found at the same time doesn't count, be it written by now or not.
+        others = (now != 0) & ((now < found.first) | (now >= found.first + len(found.masks)))
+        free += int(np.count_nonzero(data & ~others))
+        total += int(np.count_nonzero(data))
+    return 2 * free > total
 
 
 def _joined(part: list[tuple[Indices, Indices, Labels]]) -> tuple[Indices, Indices, Labels]:

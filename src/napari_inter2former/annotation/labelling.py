@@ -6,16 +6,18 @@ by scanning an image: `Ids` counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from napari_inter2former.errors import Inter2FormerError
 
-__all__ = ["Ids", "LabelEdit", "OutOfIdsError", "Rule", "plan_edit", "plan_write"]
+__all__ = ["Ids", "LabelEdit", "OutOfIdsError", "Rule", "piece_at", "plan_edit", "plan_write"]
 
 Box = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
@@ -180,6 +182,46 @@ def _before(view: Labels, where: Bools) -> Labels:
     if np.all((view == first) | ~where):
         return np.array(first, dtype=view.dtype)
     return view[where]
+
+
+def piece_at(
+    read: Callable[[Box], Labels], shape: tuple[int, int], row: int, column: int
+) -> tuple[Box, Labels]:
+    """Cut the connected piece of an object that a pixel belongs to out of the labels.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the labels inside a box of the plane, (h, w). Asked for little more than the piece.
+    shape : tuple of int
+        Of the plane.
+    row, column : int
+        The pixel.
+
+    Returns
+    -------
+    box : tuple of int
+        (r0, c0, r1, c1), the piece's bounding box.
+    data : array of int, (h, w)
+        The object's number on the piece, 0 elsewhere.
+    """
+    height, width = shape
+    reach = 64
+    while True:
+        r0, c0 = max(row - reach, 0), max(column - reach, 0)
+        r1, c1 = min(row + reach + 1, height), min(column + reach + 1, width)
+        view = read((r0, c0, r1, c1))
+        same = (view == view[row - r0, column - c0]).view(np.uint8)
+        _, parts = cv2.connectedComponents(same, connectivity=8)
+        piece = parts == parts[row - r0, column - c0]
+        rows, columns = np.flatnonzero(piece.any(1)), np.flatnonzero(piece.any(0))
+        top, bottom = int(rows[0]), int(rows[-1]) + 1
+        left, right = int(columns[0]), int(columns[-1]) + 1
+        cut = (top == 0 < r0, left == 0 < c0, r0 + bottom == r1 < height, c0 + right == c1 < width)
+        if not any(cut):
+            data = np.where(piece, view, 0)[top:bottom, left:right]
+            return (r0 + top, c0 + left, r0 + bottom, c0 + right), data
+        reach *= 2
 
 
 def plan_write(view: Labels, edit: LabelEdit, forward: bool = True) -> tuple[Bools, Labels]:

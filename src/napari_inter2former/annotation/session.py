@@ -13,13 +13,17 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from napari_inter2former._depth import squared_depth
 from napari_inter2former.annotation.found import FoundObjects
 from napari_inter2former.annotation.labelling import LabelEdit, Rule, plan_edit
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.prompts import Click
 
-__all__ = ["MaskLike", "NothingToAcceptError", "Session", "State", "Step", "Write"]
+__all__ = ["Accepted", "MaskLike", "NothingToAcceptError", "Session", "State", "Step", "Write"]
+
+Box = tuple[int, int, int, int]
+Labels = npt.NDArray[np.integer[Any]]
 
 
 class NothingToAcceptError(Inter2FormerError):
@@ -46,6 +50,27 @@ class Accepted:
     target: Hashable
     edit: LabelEdit
     state: State
+
+    @classmethod
+    def of_labels(cls, target: Hashable, plane: Plane, box: Box, data: Labels) -> Accepted:
+        """Take up an object that something else put into the labels, as if clicked in its middle.
+
+        Parameters
+        ----------
+        target : hashable
+            Names the labels.
+        plane : Plane
+            Where it is.
+        box : tuple of int
+            (r0, c0, r1, c1), in pixels of the plane.
+        data : array of int, (h, w)
+            Its number where it is, 0 elsewhere.
+        """
+        where = data != 0
+        row, column = divmod(int(np.argmax(squared_depth(where))), where.shape[1])
+        click = Click(box[0] + row, box[1] + column)
+        edit = LabelEdit(box, where, np.zeros((), data.dtype), int(data.max()))
+        return cls(edit.value, target, edit, State((click,), plane))
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,21 +293,30 @@ class Session:
         self._ask()
         return Step("discard", write)
 
-    def reopen(self, target: Hashable, number: int) -> Step | None:
+    def reopen(self, target: Hashable, number: int, other: Accepted | None = None) -> Step | None:
         """Make an accepted object the current one, with its clicks.
+
+        Parameters
+        ----------
+        target : hashable
+            Names the labels.
+        number : int
+            The object's.
+        other : Accepted, optional
+            What to take for it if it wasn't accepted in this session.
 
         Returns
         -------
         Step, optional
-            None if the object wasn't accepted in this session. Its `write` takes the object out
-            of the labels until it is accepted again.
+            None if the object is unknown. Its `write` takes the object out of the labels until it
+            is accepted again.
 
         Raises
         ------
         NothingToAcceptError
             If the current object isn't finished.
         """
-        record = self.accepted.get((target, number))
+        record = self.accepted.get((target, number), other)
         if record is None:
             return None
         if self.state.clicks or self.state.reopened is not None:

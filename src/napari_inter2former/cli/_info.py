@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from napari_inter2former.weights import ModelInfo
 
 DESCRIPTION = """\
-Show the version, the weights that can be used (with hash and figures), the processor, the number
-of threads and the kernels in use. Paste the output into a bug report."""
+Show the version, the weights that can be used (with hash and main figures; all of them with
+--json), the processor, the number of threads and the kernels in use. Paste the output into a bug
+report."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"python     {facts['python']}, torch {facts['torch']}, {facts['system']}")
     print(f"processor  {facts['processor']}, {facts['cores']} cores, {facts['threads']} threads")
     print(f"kernels    {native}; encoder in {facts['encoder_precision']}")
+    print(f"models     {facts['models_folder']} holds your own")
     print("weights" + ("" if facts["weights"] else "    none found"))
     for entry in facts["weights"]:
         print(f"  {entry['name']:<12} {entry['path']}")
@@ -42,8 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"  {'':<12} not usable: {entry['error']}")
             continue
         print(f"  {'':<12} sha256 {entry['sha256']}")
-        for key, value in _flat(entry["figures"]).items():
-            print(f"  {'':<12} {key}: {value}")
+        for name, figures in entry["figures"].items():
+            reached = figures.get("iou_at", {}).items()
+            ious = ", ".join(f"{iou:.3f} after {count}" for count, iou in reached)
+            print(f"  {'':<12} {name}: IoU {ious}")
     return 0
 
 
@@ -60,7 +64,7 @@ def collect() -> dict[str, Any]:
     from napari_inter2former import __version__, kernels
     from napari_inter2former.benchmark import processor
     from napari_inter2former.model import encoder_precision
-    from napari_inter2former.weights import list_models
+    from napari_inter2former.weights import list_models, user_models_folder
 
     return {
         "version": __version__,
@@ -75,6 +79,7 @@ def collect() -> dict[str, Any]:
             "instruction_set": kernels.instruction_set(),
         },
         "encoder_precision": encoder_precision(),
+        "models_folder": str(user_models_folder()),
         "weights": [_entry(model) for model in list_models()],
     }
 
@@ -90,13 +95,3 @@ def _entry(model: ModelInfo) -> dict[str, Any]:
     except WeightsError as error:
         return {**entry, "sha256": None, "figures": {}, "error": str(error)}
     return {**entry, "sha256": metadata["sha256"], "figures": metadata["figures"]}
-
-
-def _flat(figures: Any, before: str = "") -> dict[str, Any]:
-    """Return nested figures as one line each."""
-    if not isinstance(figures, dict):
-        return {before: figures} if figures is not None else {}
-    lines: dict[str, Any] = {}
-    for key, value in figures.items():
-        lines |= _flat(value, f"{before} {key}".strip())
-    return lines

@@ -20,6 +20,8 @@ __all__ = ["DatasetError", "Pair", "Selection", "find_datasets", "find_pairs", "
 
 MIN_AREA = 64
 """Smaller objects (in pixels) are not evaluated."""
+SPLITS = frozenset(("train", "training", "val", "validation", "test"))
+"""A folder of one of these names is a part of a dataset, not a dataset among others."""
 
 
 @dataclass
@@ -97,6 +99,12 @@ def find_datasets(root: str | Path, split: str = "val") -> dict[str, Source]:
         for child in (sorted(root.iterdir()) if root.is_dir() else ())
         if child.is_dir() and (source := _dataset_in(child, split)) is not None
     }
+    parts = sorted(SPLITS.intersection(inside))
+    if parts:
+        raise DatasetError(
+            f"{root}: a dataset in parts ({', '.join(parts)}), none of which is called {split!r}. "
+            "Choose one of them by its name, or give the folder of one."
+        )
     if not inside:
         raise DatasetError(
             f"{root}: no dataset found. A dataset is a folder with pairs of files "
