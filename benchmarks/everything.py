@@ -1,6 +1,6 @@
 """Everything mode: time on 1024 x 1024 pixels, and memory on a large image made while it is read.
 
-python benchmarks/everything.py --json everything.json  # 256 clicks, 1024 x 1024
+python benchmarks/everything.py --json everything.json  # 1024 x 1024, a grid of 16 x 16
 python benchmarks/everything.py --side 20000 --filled 0.02 --interrupt --json large.json
 
 Where all of a large image is full of objects, it takes hours on two cores. Of a sparse one, as a
@@ -113,7 +113,7 @@ def main() -> None:
     figures = {
         "side": options.side,
         "filled": options.filled,
-        "clicks": (options.side // options.spacing) ** 2,
+        "grid": (options.side // options.spacing) ** 2,
         "seconds": seconds,
         "peak_mb": peak / 2**20,
         "objects": len(table["label"]),

@@ -201,7 +201,8 @@ class Trainer:
             (x, leaf.grad) for x, leaf in zip(encoded, leaves, strict=True) if x.requires_grad
         ]
         if learned:
-            torch.autograd.backward(*map(list, zip(*learned, strict=True)))
+            outputs, gradients = zip(*learned, strict=True)
+            torch.autograd.backward(outputs, gradients)
         average_gradients(self.named_parameters.values())
         norm = torch.nn.utils.clip_grad_norm_(self.named_parameters.values(), 1.0)
         for optimizer in self.optimizers:
