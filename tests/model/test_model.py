@@ -82,16 +82,15 @@ def test_local_upsampling_equals_full_upsampling_inside_its_box(model: Inter2For
     with torch.no_grad():  # move the threshold so that the box is a real part of the image
         tokens = model.encode(image)
         low = model.upsampling.locate[-1]
-        values = []
-        for bias in torch.linspace(-6, 6, 49):
+        area, least, most = 0, -8.0, 8.0
+        while not 0 < area < 200 * 200:
+            assert most - least > 1e-6, "no threshold gives a partial box"
+            bias = (least + most) / 2
             low.bias.fill_(bias)
             tokens = model.prepared(tokens)  # which keeps the decoder with its weights
             _, box, _ = model.decode(tokens, reference)
-            values.append((box[2] - box[0]) * (box[3] - box[1]))
-            if 0 < values[-1] < 200 * 200:
-                break
-        else:
-            pytest.fail(f"no threshold gives a partial box: {values}")
+            area = (box[2] - box[0]) * (box[3] - box[1])
+            least, most = (least, bias) if area else (bias, most)
     logits, (top, left, bottom, right), _ = model.decode(tokens, reference)
     expected = plain(model, image, reference)[top:bottom, left:right]
     torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
@@ -148,7 +147,9 @@ def test_gradients_reach_every_parameter(switched: Inter2Former) -> None:
     reference = reference_after_clicks(96, 96)[None]
     output = switched(features, reference)
     assert output.iou is not None
-    parts = (output.logits, output.low_resolution, output.commitment, output.iou)
+    assert switched.objects is not None
+    seen = switched.objects(features)
+    parts = (output.logits, output.low_resolution, output.commitment, output.iou, seen)
     torch.stack([part.mean() for part in parts]).sum().backward()
     unused = {name for name, p in switched.named_parameters() if p.grad is None}
     allowed = ("quantizer",) if switched.config.attention == "full" else ()
