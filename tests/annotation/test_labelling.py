@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from napari_inter2former.annotation import Ids, OutOfIdsError, Rule, plan_edit, plan_write
+from napari_inter2former.annotation.labelling import piece_at
 
 SHAPE = (5, 7)
 BOX = (10, 20, 15, 27)
@@ -105,3 +106,19 @@ def test_numbers_end_with_the_type(dtype: type) -> None:
 def test_labels_are_integers() -> None:
     with pytest.raises(TypeError, match="integer"):
         Ids(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"), [((0, 5), (0, 9)), ((60, 150), (3, 190)), ((0, 200), (70, 71))]
+)
+def test_the_piece_of_an_object_at_a_pixel(rows: tuple[int, int], columns: tuple[int, int]) -> None:
+    labels = np.zeros((200, 220), np.uint16)
+    labels[slice(*rows), slice(*columns)] = 7
+    labels[190:, 210:] = 7  # another piece of it
+    labels[slice(*rows), columns[1] : columns[1] + 2] = 3  # another object beside it
+    box, data = piece_at(
+        lambda b: labels[b[0] : b[2], b[1] : b[3]], labels.shape, rows[0] + 1, columns[0]
+    )
+    assert box == (rows[0], columns[0], rows[1], columns[1])
+    assert data.shape == (rows[1] - rows[0], columns[1] - columns[0])
+    assert (data == 7).all()

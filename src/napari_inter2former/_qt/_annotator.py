@@ -157,6 +157,8 @@ class Annotator:
         if plane is None or index is None:
             return None
         row, column = (index[axis] for axis in plane.axes)
+        if not targets.read_box(labels, plane, (row, column, row + 1, column + 1)).any():
+            return None  # the mouse was last seen on another plane
         box, data = piece_at(partial(targets.read_box, labels, plane), plane.shape, row, column)
         return Accepted.of_labels(targets.token_of(labels), plane, box, data)
 

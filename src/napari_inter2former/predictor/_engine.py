@@ -100,8 +100,9 @@ class Engine:
             Where the mask is drawn.
         """
         with torch.inference_mode():
-            before = reference.clone()
-            for click in flatten(prompts[-1:]):
+            newest = flatten(prompts[-1:])
+            before = reference.clone() if len(newest) > 1 else reference
+            for click in newest:
                 at = window.to_input(click.row, click.column)
                 rm.add_click(reference, *at, click.positive, self._fine_clicks, before)
             decoded = self.model.decode(features, reference.to(self.device))
