@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "OutputError",
     "beside",
+    "check_writable",
     "remove_leftovers",
     "replacing",
     "replacing_folder",
@@ -128,6 +129,31 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(part, ignore_errors=True)
         raise
     shutil.rmtree(old, ignore_errors=True)
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work whether its result can be written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file; one that exists stays as it is. Missing folders are made.
+
+    Raises
+    ------
+    OutputError
+        When it could not be written.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = beside(path, "part")
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"{path}: the file could not be written ({reason}).") from error
 
 
 def write_file(path: Path, data: bytes) -> None:

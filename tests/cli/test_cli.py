@@ -100,6 +100,11 @@ def test_segment_with_unknown_weights(tmp_path, tissue_image, clicks, weights, c
     assert "test" in line
 
 
+def test_segment_a_folder_with_the_clicks_of_one_image(tmp_path, clicks, capsys):
+    line = fails(capsys, "segment", tmp_path, clicks, "--out", tmp_path / "x.tif")
+    assert "this is a folder" in line
+
+
 def test_segment_writes_tiff_only(tmp_path, tissue_image, clicks, capsys):
     line = fails(capsys, "segment", tissue_image, clicks, "--out", tmp_path / "labels.png")
     assert ".tif" in line
@@ -210,6 +215,16 @@ def test_evaluate_without_data(tmp_path, weights, capsys):
     (tmp_path / "empty").mkdir()
     assert "no dataset" in fails(capsys, "evaluate", "--data", tmp_path / "empty", *arguments)
     assert not (tmp_path / "x.json").exists()
+
+
+@pytest.mark.parametrize("task", ["clicks", "everything"])
+def test_evaluate_says_at_once_that_its_figures_can_not_be_written(tmp_path, weights, task, capsys):
+    (tmp_path / "file").touch()
+    for out in (tmp_path, tmp_path / "file" / "x.json"):
+        line = fails(capsys, "evaluate", "--data", tmp_path / "missing", "--weights", weights,
+                     "--task", task, "--json", out)  # fmt: skip
+        assert f"{out}: the file could not be written" in line
+    assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5"])

@@ -28,6 +28,13 @@ def test_columns_in_any_order_blank_lines_and_a_byte_order_mark(tmp_path):
     assert read_clicks(tmp_path / "c.csv") == {1: (Click(3, 4),)}
 
 
+def test_semicolons_and_decimal_commas_of_a_spreadsheet(tmp_path):
+    text = "object;row;column;positive\n2;1,5;2;true\n1;3;4;1\n2;5;6;False\n"
+    (tmp_path / "c.csv").write_text(text)
+    (tmp_path / "d.csv").write_text(GOOD)
+    assert read_clicks(tmp_path / "c.csv") == read_clicks(tmp_path / "d.csv")
+
+
 def test_points_saved_by_napari(tmp_path):
     text = "index,axis-0,axis-1,object,positive\n0.0,3.0,4.0,1,True\n1.0,5.0,6.0,1.0,False\n"
     (tmp_path / "c.csv").write_text(text)

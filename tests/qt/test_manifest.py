@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,31 @@ def test_form_makes_a_labels_layer_over_the_image(form: Any, qtbot: Any) -> None
     np.testing.assert_allclose(labels.scale, image.scale)
     np.testing.assert_allclose(labels.translate, image.translate)
     assert widget.call_button.enabled
+
+
+def test_the_button_is_off_while_the_form_computes(make_napari_viewer: Any, qtbot: Any) -> None:
+    from napari_inter2former._qt import _segment
+
+    go_on, calls = threading.Event(), []
+
+    def compute(image: Any, points: Any, model: str) -> Any:
+        calls.append(model)
+        go_on.wait(30)
+        return np.ones(image.data.shape[:2], np.int32)
+
+    viewer = make_napari_viewer()
+    viewer.add_image(np.zeros((30, 40), np.uint8), name="cells", contrast_limits=(0, 1))
+    viewer.add_points([[3, 4]])
+    viewer.add_labels(np.zeros((30, 40), np.int32), name="cells objects")
+    form = _segment.segment_widget(compute)
+    viewer.window.add_dock_widget(form, name="segment")
+    form.call_button.native.click()
+    qtbot.waitUntil(lambda: not form.call_button.enabled, timeout=10_000)
+    form.call_button.native.click()
+    go_on.set()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 4, timeout=10_000)
+    qtbot.waitUntil(lambda: form.call_button.enabled, timeout=10_000)
+    assert len(calls) == 1
 
 
 def test_form_without_layers_and_with_errors(

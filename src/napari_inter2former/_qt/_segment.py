@@ -87,14 +87,19 @@ def segment_widget(
             shape = image.data[0].shape if image.multiscale else image.data.shape
             layout = StackLayout(tuple(shape[:-1] if image.rgb else shape), None, bool(image.rgb))
             name = f"{image.name} objects"
-            viewer.add_layer(Labels(labels, name=name, **transform_of(image, layout)))
-            show_info(f"{np.unique(labels[labels > 0]).size} objects are in '{name}'.")
+            layer = viewer.add_layer(Labels(labels, name=name, **transform_of(image, layout)))
+            # napari gives a name that is taken a number.
+            show_info(f"{np.unique(labels[labels > 0]).size} objects are in '{layer.name}'.")
 
         def failed(_error: Exception) -> None:
             button.enabled = True
 
-        button.enabled = False
+        def started() -> None:
+            button.enabled = False
+
         job = thread_worker(work)()
+        # magicgui puts the button on again when the form returns, which is before this comes.
+        job.started.connect(started)
         job.returned.connect(done)
         job.errored.connect(failed)
         job.start()

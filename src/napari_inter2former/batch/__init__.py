@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_inter2former.batch._inputs import BatchError, find_images, output_stem
+from napari_inter2former.batch._inputs import BatchError, find_images, is_zarr, output_stem
 from napari_inter2former.batch._jobs import Job, Outcome, outputs_of
 from napari_inter2former.batch._outputs import FORMATS, write_labels, write_table
 from napari_inter2former.batch._precompute import check_room
@@ -18,6 +18,7 @@ __all__ = [
     "claimed",
     "do_job",
     "find_images",
+    "is_zarr",
     "output_stem",
     "outputs_of",
     "run_jobs",

@@ -89,7 +89,10 @@ def run_batch(jobs: Sequence[Job], arguments: argparse.Namespace, unit: str = "o
         + (f"; {skipped} were done before" if skipped else "")
     )
     for outcome in failed:
-        print(f"failed: {outcome.image}: {outcome.error}", file=sys.stderr)
+        # Most errors name a file themselves, often this one.
+        named = str(outcome.error).startswith(outcome.image)
+        line = outcome.error if named else f"{outcome.image}: {outcome.error}"
+        print(f"failed: {line}", file=sys.stderr)
     if failed:
         print(f"{len(failed)} of {len(outcomes)} image(s) failed", file=sys.stderr)
     return 1 if failed else 0

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_inter2former._files import check_writable
 from napari_inter2former.cli._numbers import natural
 from napari_inter2former.errors import Inter2FormerError
 
@@ -93,6 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
                 raise Inter2FormerError(
                     f"--{name} belongs to --task {task}; leave it out with --task {arguments.task}."
                 )
+    check_writable(arguments.json)  # rather now than after an hour
     if arguments.task == "everything":
         from napari_inter2former.cli import _evaluate_everything
 
@@ -103,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     classical = arguments.method != METHODS[0]
     if arguments.report:
-        check_matplotlib()  # rather now than after an hour
+        check_matplotlib()
     result = evaluate_parallel(
         arguments.method if classical else arguments.weights,
         arguments.data,

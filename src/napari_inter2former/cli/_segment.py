@@ -70,9 +70,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_one(arguments: argparse.Namespace) -> int:
     from napari_inter2former._files import OutputError
-    from napari_inter2former.batch import BatchError, Job, do_job
+    from napari_inter2former.batch import BatchError, Job, do_job, is_zarr
 
     out: Path = arguments.out
+    if arguments.image.is_dir() and not is_zarr(arguments.image):
+        raise BatchError(
+            f"{arguments.image}: this is a folder, and {arguments.clicks} is not. For many images "
+            "give a folder with the clicks of each, too; for one image, its file."
+        )
     if out.suffix.lower() not in (".tif", ".tiff", ".zarr"):
         raise OutputError(
             f"{out}: labels are written as OME-TIFF or OME-Zarr; give a name that ends in .tif, "

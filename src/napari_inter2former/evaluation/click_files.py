@@ -2,14 +2,16 @@
 
 Two layouts are read: the columns ``object, row, column, positive``, and what napari saves for a
 Points layer (``index, axis-0, axis-1``) with the features ``object`` and ``positive``. The order
-of the lines is the order of the clicks; other columns are ignored. Clicks in a stack also say in
-which plane they lie: in columns named like the stack's axes (``t``, ``z``), in one column
+of the lines is the order of the clicks; other columns are ignored. Semicolons between the columns,
+as spreadsheets write them where numbers have a decimal comma, are read too. Clicks in a stack also
+say in which plane they lie: in columns named like the stack's axes (``t``, ``z``), in one column
 ``plane`` that counts the planes from 0, or, as napari does, in more axes.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +83,11 @@ def read_stack_clicks(
     path = Path(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file, skipinitialspace=True))
+            text = file.read()
+        semicolons = _has_semicolons(text)
+        lines = io.StringIO(text.replace(",", ".") if semicolons else text, newline="")
+        separator = ";" if semicolons else ","
+        rows = list(csv.reader(lines, delimiter=separator, skipinitialspace=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PromptError(f"{path}: cannot be read as a CSV file of clicks ({error}).") from error
     if not any(rows):
@@ -167,6 +173,12 @@ def _parse(
     if sign not in _YES | _NO:
         raise ValueError(f"positive must be true or false, not {text['positive']!r}.")
     return plane, int(number), Click(row, column, sign in _YES)
+
+
+def _has_semicolons(text: str) -> bool:
+    """Whether a spreadsheet has written ``;`` between columns, and perhaps ``1,5`` for 1.5."""
+    header = text.split("\n", 1)[0]
+    return ";" in header and "," not in header
 
 
 def _number(text: str, name: str) -> float:
