@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -13,6 +15,10 @@ from napari_inter2former.training.faults import faulty
 
 DEPTH = 1.7
 """Clicks are drawn where the depth inside the error region exceeds its maximum over this."""
+GRAINS = (1, 2, 4)
+"""How many pixels of a crop, along each side, may be one of the user's image."""
+LEAST_PIXELS = 64
+"""An object has at least so many pixels of the user's image."""
 
 
 def depth(region: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -26,8 +32,13 @@ def draw_click(
     predicted: NDArray[np.bool_],
     rng: np.random.Generator,
     careless: float = 0,
+    grain: int = 1,
 ) -> tuple[int, int, bool] | None:
-    """Draw a click in the deeper of the two error regions.
+    """Draw a click in the deeper of the two error regions, of two alike in what is too much.
+
+    As `napari_inter2former.evaluation.clicks.next_click` decides, so that the network learns what
+    such a click says, and what it doesn't: small objects are shown enlarged, errors of an image
+    pixel are alike on both sides, and then each click is negative, however good the mask.
 
     Parameters
     ----------
@@ -38,12 +49,22 @@ def draw_click(
     careless : float
         Probability that the click falls anywhere in that region, also near its border, as people
         click; else it falls in its deep part.
+    grain : int
+        So many pixels along each side are one pixel of the image that the user sees, which has
+        the value of its middle. A first click needs no grain.
 
     Returns
     -------
     tuple
         (row, column, positive), or None where the prediction is right.
     """
+    if grain > 1 and predicted.any():
+        middle = np.s_[grain // 2 :: grain, grain // 2 :: grain]
+        click = draw_click(target[middle], predicted[middle], rng, careless)
+        if click is None:
+            return None
+        row, column, positive = click
+        return grain * row + grain // 2, grain * column + grain // 2, positive
     wrong = target ^ predicted
     rows, columns = np.flatnonzero(wrong.any(1)), np.flatnonzero(wrong.any(0))
     if not len(rows):
@@ -52,7 +73,7 @@ def draw_click(
     top, left = int(rows[0]), int(columns[0])
     box = np.s_[top : rows[-1] + 1, left : columns[-1] + 1]
     missed, extra = depth(wrong[box] & target[box]), depth(wrong[box] & predicted[box])
-    positive = bool(missed.max() >= extra.max())
+    positive = bool(missed.max() > extra.max())
     deep = missed if positive else extra
     least = 0 if rng.random() < careless else deep.max() / DEPTH
     candidates = np.flatnonzero(deep > least)
@@ -67,6 +88,7 @@ def add_clicks(
     rng: np.random.Generator,
     careless: float = 0,
     fine: bool = False,
+    grains: Sequence[int] | None = None,
 ) -> None:
     """Click once in every reference mask of a batch, in place.
 
@@ -82,15 +104,34 @@ def add_clicks(
         See `draw_click`.
     fine : bool
         See `reference_mask.add_click`.
+    grains : sequence of int, optional
+        One for each mask, see `draw_click`; 1 by default.
     """
     truth, guess = targets.cpu().numpy(), predicted.cpu().numpy()
     on_cpu = reference.cpu()
-    for mask, right, now in zip(on_cpu, truth, guess, strict=True):
-        click = draw_click(right, now, rng, careless)
+    grains = [1] * len(truth) if grains is None else grains
+    for mask, right, now, grain in zip(on_cpu, truth, guess, grains, strict=True):
+        click = draw_click(right, now, rng, careless, grain)
         if click is not None:
             rm.add_click(mask, *click, fine)
     if reference.device != on_cpu.device:
         reference.copy_(on_cpu)
+
+
+def draw_grains(targets: Tensor, rng: np.random.Generator) -> list[int]:
+    """Return for each target how large a pixel of the user's image is, see `draw_click`.
+
+    Parameters
+    ----------
+    targets : Tensor
+        bool (B, H, W).
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    return [
+        int(rng.choice([n for n in GRAINS if n == 1 or area >= LEAST_PIXELS * n * n]))
+        for area in targets.flatten(1).sum(1).tolist()
+    ]
 
 
 def start(targets: Tensor, previous: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,7 @@ from napari_inter2former.model.objects import ObjectHead
 from napari_inter2former.model.precision import products_in
 from napari_inter2former.model.prompt_embedding import TokenBox
 from napari_inter2former.training.auxiliary import dense_loss, dense_targets
-from napari_inter2former.training.clicks import add_clicks, start
+from napari_inter2former.training.clicks import add_clicks, draw_grains, start
 from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, pool_targets
 from napari_inter2former.training.optimizer import optimizers
 from napari_inter2former.training.parallel import add_up, average_gradients
@@ -173,11 +173,12 @@ class Trainer:
         clickable = targets & inside
         reference, predicted = start(clickable, self.options.previous, rng)
         predicted &= inside
+        grains = draw_grains(clickable, rng)
         losses, ious = [], []
         for number in range(rehearsed + clicks):
             learns = number >= rehearsed
             careless, fine = self.options.careless, self.model.config.fine_clicks
-            add_clicks(reference, clickable, predicted, rng, careless, fine)
+            add_clicks(reference, clickable, predicted, rng, careless, fine, grains)
             with torch.set_grad_enabled(learns), products_in(self.precision):
                 output = self.model(detached, reference, boxes)
             for whole, part, box in zip(predicted, output.logits, boxes, strict=True):

@@ -23,7 +23,7 @@ from napari_inter2former.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from napari_inter2former.training.clicks import add_clicks, draw_click, start
+from napari_inter2former.training.clicks import add_clicks, draw_click, draw_grains, start
 from napari_inter2former.training.faults import bend, lose, move, resize
 from napari_inter2former.training.loop import (
     Trainer,
@@ -197,6 +197,36 @@ def test_careless_clicks_fall_anywhere_in_the_error() -> None:
     assert target[places[:, 0], places[:, 1]].all()
     assert places.min() <= 12
     assert places.max() >= 47
+
+
+def test_errors_are_seen_in_pixels_of_the_users_image() -> None:
+    rng = np.random.default_rng(0)
+    target = np.zeros((64, 64), bool)
+    target[16:48, 16:48] = True
+    predicted = target.copy()
+    predicted[:, 46:48] = False  # half a pixel of four, which does not hold its middle
+    predicted[:, 16] = False
+    assert draw_click(target, predicted, rng, grain=1) is not None
+    assert draw_click(target, predicted, rng, grain=4) is not None
+    predicted[:, 46] = target[:, 46]
+    assert draw_click(target, predicted, rng, grain=4) is None
+    predicted[16:48, 44:48] = False  # a whole column of them
+    row, column, positive = draw_click(target, predicted, rng, grain=4) or (0, 0, False)
+    assert positive
+    assert row % 4 == 2
+    assert column == 46
+    predicted[16:48, 12:16] = True  # one too many on the other side
+    for grain in (1, 4):
+        assert (draw_click(target, predicted, rng, grain=grain) or (0, 0, True))[2] is False
+
+
+def test_small_objects_are_no_coarser_than_evaluated_ones() -> None:
+    targets = torch.zeros(60, 64, 64, dtype=torch.bool)
+    targets[:20, :12, :12] = True
+    targets[20:40, :20, :20] = True
+    targets[40:, :40, :40] = True
+    grains = draw_grains(targets, np.random.default_rng(0))
+    assert [set(grains[i : i + 20]) for i in (0, 20, 40)] == [{1}, {1, 2}, {1, 2, 4}]
 
 
 @pytest.mark.parametrize(("fine", "pixels"), [(False, 81), (True, 9)])
