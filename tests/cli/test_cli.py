@@ -125,7 +125,7 @@ def test_info(weights, capsys):
     text = capsys.readouterr().out
     assert __version__ in text
     assert "kernels" in text
-    assert "dsb2018: IoU 0.250 after 5" in text
+    assert "dsb2018: IoU 0.250 after 5, 0.500 after 10" in text
     assert str(user_models_folder()) in text
     assert main(["info", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

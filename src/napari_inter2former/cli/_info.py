@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         print(f"  {'':<12} sha256 {entry['sha256']}")
         for name, figures in entry["figures"].items():
-            reached = figures.get("iou_at", {}).items()
+            reached = sorted(figures.get("iou_at", {}).items(), key=lambda pair: int(pair[0]))
             ious = ", ".join(f"{iou:.3f} after {count}" for count, iou in reached)
             print(f"  {'':<12} {name}: IoU {ious}")
     return 0
