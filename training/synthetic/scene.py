@@ -79,7 +79,7 @@ def draw_scene(side: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], 
 def draw_canvas(side: int, rng: np.random.Generator) -> Canvas:
     """Draw the regions and the labels of a scene."""
     canvas = Canvas(side)
-    size = float(np.exp(rng.uniform(np.log(14), np.log(110)))) * side / 192
+    size = float(np.exp(rng.uniform(np.log(10), np.log(110)))) * side / 192
     if rng.random() < 0.25:  # something in the background
         canvas.lay(draw_shapes(side, size * np.exp(rng.uniform(-1, 1)), rng), "distractor")
     objects = draw_shapes(side, size, rng)

@@ -195,6 +195,46 @@ def rods(side: int, size: float, rng: np.random.Generator) -> LabelMap:
     return canvas
 
 
+def packed(side: int, size: float, rng: np.random.Generator) -> LabelMap:
+    """Rods side by side and end to end, in patches of one direction: colonies of bacteria.
+
+    Such a colony looks like one object from afar; what is asked for is one of the rods.
+    """
+    aspect = rng.uniform(1.3, 6)
+    width = max(size / np.sqrt(aspect), 4)
+    length = width * aspect
+    patches, _ = voronoi(side, length * np.exp(rng.uniform(0.7, 2.5)), rng)
+    turn = rng.normal(rng.uniform(0, np.pi), rng.choice([0.3, 3]), patches.max() + 1)
+    bend = np.float32(rng.uniform(0, 0.3) * size)
+    rows, columns = np.mgrid[:side, :side] + bend * np.stack(
+        [smooth_noise(side, 3 * length, rng) for _ in range(2)]
+    )
+    across = (np.cos(turn)[patches] * rows - np.sin(turn)[patches] * columns) / width
+    along = (np.cos(turn)[patches] * columns + np.sin(turn)[patches] * rows) / length
+    # Lanes of one patch, each with rods of its own: `ends` holds where these begin.
+    lanes = np.floor(across).astype(int)
+    lane = (lanes - lanes.min()) + patches * (np.ptp(lanes) + 1)
+    along += rng.uniform(1, 2, lane.max() + 1)[lane] - along.min()
+    ends = np.arange(along.max() + 2) + rng.uniform(-0.3, 0.3, (lane.max() + 1, 1))
+    ends += rng.uniform(-0.3, 0.3, ends.shape)
+    place = along.astype(int)
+    place += (along >= ends[lane, place + 1]).astype(int) - (along < ends[lane, place])
+    first, last = ends[lane, place] * length, ends[lane, place + 1] * length
+    # Half discs at both ends.
+    beyond = np.abs(along * length - (first + last) / 2) - (last - first - width) / 2
+    away = np.hypot(np.maximum(beyond, 0), (across - lanes - 0.5) * width)
+    inside = away < width * rng.uniform(0.38, 0.5) - 0.3
+    labels = np.where(inside, lane * ends.shape[1] + place + 1, 0)
+    areas = np.bincount(labels.ravel())
+    keep = areas > 0.3 * size**2  # not what patches cut off
+    keep[0] = False
+    if rng.random() < 0.7:  # a colony, or several
+        field = smooth_noise(side, side * rng.uniform(0.25, 0.7), rng)
+        reach = np.bincount(labels.ravel(), field.ravel()) / np.maximum(areas, 1)
+        keep &= reach > rng.uniform(-1, 0.6)
+    return np.where(keep, np.cumsum(keep), 0)[labels].astype(np.int32)
+
+
 def filaments(side: int, size: float, rng: np.random.Generator) -> LabelMap:
     """Long thin objects that cross: filaments, fibres, hyphae, worms."""
     canvas = blank(side)
@@ -260,15 +300,16 @@ def relative_depth(labels: LabelMap, deep: NDArray[np.float32]) -> NDArray[np.fl
 
 
 SHAPES: dict[Shape, float] = {
-    blobs: 0.27,
-    colonies: 0.12,
-    tissue: 0.14,
-    rods: 0.1,
-    filaments: 0.05,
+    blobs: 0.23,
+    colonies: 0.11,
+    tissue: 0.12,
+    rods: 0.08,
+    packed: 0.1,
+    filaments: 0.07,
     branched: 0.1,
-    patches: 0.08,
-    crystals: 0.07,
-    leaves: 0.07,
+    patches: 0.07,
+    crystals: 0.06,
+    leaves: 0.06,
 }
 """All shapes and how often they are drawn."""
 
