@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +84,8 @@ def draw_canvas(side: int, rng: np.random.Generator) -> Canvas:
     if rng.random() < 0.25:  # something in the background
         canvas.lay(draw_shapes(side, size * np.exp(rng.uniform(-1, 1)), rng), "distractor")
     objects = draw_shapes(side, size, rng)
+    if rng.random() < 0.25:
+        canvas.lay(ground(objects, size * rng.uniform(0.1, 0.5)), "distractor")
     kind = rng.random()
     if kind < 0.2:
         nest(canvas, objects, rng)
@@ -98,6 +101,13 @@ def draw_canvas(side: int, rng: np.random.Generator) -> Canvas:
         debris = np.where(keep[debris], debris, 0)
         canvas.lay(debris, "distractor" if rng.random() < 0.5 else "part")
     return canvas
+
+
+def ground(objects: LabelMap, reach: float) -> LabelMap:
+    """Return what lies under and between crowded objects, which from afar is one dark colony."""
+    near = cv2.distanceTransform((objects == 0).astype(np.uint8), cv2.DIST_L2, 3) <= reach
+    closed = cv2.distanceTransform(near.astype(np.uint8), cv2.DIST_L2, 3) > reach
+    return np.asarray(closed | (objects > 0), np.int32)
 
 
 def nest(canvas: Canvas, objects: LabelMap, rng: np.random.Generator) -> None:

@@ -300,15 +300,15 @@ def relative_depth(labels: LabelMap, deep: NDArray[np.float32]) -> NDArray[np.fl
 
 
 SHAPES: dict[Shape, float] = {
-    blobs: 0.23,
-    colonies: 0.11,
-    tissue: 0.12,
-    rods: 0.08,
-    packed: 0.1,
-    filaments: 0.07,
-    branched: 0.1,
-    patches: 0.07,
-    crystals: 0.06,
+    blobs: 0.19,
+    colonies: 0.09,
+    tissue: 0.1,
+    rods: 0.07,
+    packed: 0.24,
+    filaments: 0.06,
+    branched: 0.08,
+    patches: 0.06,
+    crystals: 0.05,
     leaves: 0.06,
 }
 """All shapes and how often they are drawn."""
