@@ -8,7 +8,8 @@ import pytest
 
 from napari_inter2former.training.sampling import SamplingOptions, draw_synthetic
 from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
-from napari_inter2former.training.synthetic.shapes import SHAPES, depth
+from napari_inter2former.training.synthetic.scene import ground
+from napari_inter2former.training.synthetic.shapes import SHAPES, depth, packed
 from napari_inter2former.training.targets import MIN_VISIBLE, draw_targets, gap, group, piece
 
 PLAIN = SamplingOptions(side=96, objects=2, union=0, parts=0, background=0, superpixels=0)
@@ -51,6 +52,38 @@ def test_every_shape_yields_objects_of_about_the_size_asked_for(shape: object) -
         assert labels.min() >= 0
         areas += [n for n in np.bincount(labels.ravel())[1:] if n]
     assert 10 < np.sqrt(np.mean(areas)) < 90
+
+
+def test_packed_rods_are_long_and_have_neighbours_on_most_sides() -> None:
+    crowded, long = [], []
+    for seed in range(20):
+        labels = packed(160, 20.0, np.random.default_rng(seed))
+        for number in range(1, labels.max() + 1):
+            rod = labels == number
+            around = cv2.dilate(rod.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+            crowded.append(len(np.unique(labels[around])) - 1 > 2)
+            (_, _), sides, _ = cv2.minAreaRect(np.argwhere(rod).astype(np.float32))
+            long.append((max(sides) + 1) / (min(sides) + 1))
+    assert len(crowded) > 200
+    assert np.mean(crowded) > 0.8
+    assert np.median(long) > 1.5
+
+
+@pytest.mark.parametrize("side", [16, 33, 100])
+def test_packed_rods_of_any_size_fit_in_maps_of_any_size(side: int) -> None:
+    rng = np.random.default_rng(0)
+    for size in (4.0, 17.0, 60.0, 150.0):
+        for _ in range(10):
+            assert packed(side, size, rng).shape == (side, side)
+
+
+def test_the_ground_of_a_crowd_is_what_lies_between() -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:30, 10:20], labels[10:30, 24:34], labels[50:55, 50:55] = 1, 2, 3
+    under = ground(labels, 3.0)
+    assert under[labels > 0].all()
+    assert under[12:28, 20:24].all()
+    assert not under[40:48].any()
 
 
 def test_superpixels_follow_the_image() -> None:
