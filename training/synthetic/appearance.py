@@ -55,7 +55,7 @@ def paint(regions: LabelMap, classes: NDArray[np.intp], rng: np.random.Generator
         image = image * (light[..., None] if image.ndim == 3 else light)
     if rng.random() < 0.75:
         # Small objects are shown enlarged: then what is a pixel in the image is wide here.
-        wide = np.percentile(deep[regions > 0], 90) * 0.3
+        wide = float(np.percentile(deep[regions > 0], 90)) * 0.3
         image = _blur(image, np.exp(rng.uniform(np.log(0.5), np.log(max(side / 90, wide, 1)))))
     return image if coloured else np.repeat(image[..., None], 3, axis=2)
 
