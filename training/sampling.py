@@ -115,9 +115,9 @@ def draw_crop(
     size = np.exp(rng.uniform(np.log(smallest), np.log(options.largest)))
     zoom = np.clip(size / np.sqrt(area), 1 / 16, 8)
     side = options.side
-    # From crop to image: centre, turn, flip, scale, a little stretch, move.
+    # From crop to image: centre, turn, flip, scale, some stretch, move.
     angle = rng.integers(4) * np.pi / 2 if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)
-    stretch = np.exp(rng.uniform(-0.15, 0.15))
+    stretch = np.exp(np.clip(rng.normal(0, 0.2), -0.5, 0.5))
     scale = np.diag([stretch, 1 / stretch]) / zoom
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     linear = turn @ scale @ np.diag([rng.choice([-1, 1]), 1])

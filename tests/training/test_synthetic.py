@@ -8,6 +8,7 @@ import pytest
 
 from napari_inter2former.training.sampling import SamplingOptions, draw_synthetic
 from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
+from napari_inter2former.training.synthetic.appearance import phase_contrast
 from napari_inter2former.training.synthetic.scene import ground
 from napari_inter2former.training.synthetic.shapes import SHAPES, depth, packed
 from napari_inter2former.training.targets import MIN_VISIBLE, draw_targets, gap, group, piece
@@ -39,6 +40,24 @@ def test_borders_of_objects_are_mostly_to_be_seen() -> None:
         border = depth(labels) <= 2
         better += border.any() and slope[border].mean() > 1.1 * slope.mean()
     assert better >= 40
+
+
+def test_phase_contrast_has_halos_and_cells_of_either_brightness() -> None:
+    labels = np.zeros((160, 160), np.int32)
+    labels[60:100, 40:48] = 1
+    labels[60:100, [*range(50, 58), *range(60, 68), *range(70, 78)]] = 2
+    labels[60:100, 60:68], labels[60:100, 70:78] = 3, 4
+    kinds = set()
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        image = phase_contrast(labels, np.array([0, 1, 1, 1, 1]), depth(labels), rng)
+        far, halo = image[10, 140], image[65:95, 37:39].mean()
+        first, inner = (image[65:95, c : c + 2].mean() for c in (43, 63))
+        dark = np.sign(first)
+        kinds.add(dark)
+        assert abs(far) < 0.05
+        assert halo * dark < far * dark < inner * dark
+    assert kinds == {-1, 1}
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)

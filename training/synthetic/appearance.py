@@ -34,16 +34,20 @@ def paint(regions: LabelMap, classes: NDArray[np.intp], rng: np.random.Generator
     count = int(classes.max()) + 1
     coloured = rng.random() < 0.4
     deep = depth(regions)
-    colours = _colours(classes, coloured, rng)
-    value = _textures(regions, classes, rng) + _profile(regions, classes, deep, count, rng)
-    image = np.take(colours, regions, axis=0)
-    if rng.random() < 0.5:  # soft borders
-        image = _blur(image, np.exp(rng.uniform(np.log(0.5), np.log(side / 60))))
-    kind = rng.random()
-    if kind < 0.15:
-        value = value + _halo(regions, classes, side, rng)
-    elif kind < 0.25:
-        value = value + _relief(value, deep, side, rng)
+    value = _textures(regions, classes, rng)
+    if not coloured and rng.random() < 0.35:
+        image = phase_contrast(regions, classes, deep, rng)
+        value *= np.float32(rng.uniform(0, 0.6))
+    else:
+        image = np.take(_colours(classes, coloured, rng), regions, axis=0)
+        value += _profile(regions, classes, deep, count, rng)
+        if rng.random() < 0.5:  # soft borders
+            image = _blur(image, np.exp(rng.uniform(np.log(0.5), np.log(side / 60))))
+        kind = rng.random()
+        if kind < 0.15:
+            value += _halo(regions, classes, side, rng)
+        elif kind < 0.25:
+            value += _relief(value, deep, side, rng)
     if rng.random() < 0.85:
         value = value + _outline(image, value, regions, deep, rng)
     if coloured:
@@ -137,6 +141,39 @@ def _outline(
     width = np.float32(np.exp(rng.uniform(np.log(0.8), np.log(3))))
     strength = np.float32((2.5 * seen.std() + 0.05) * rng.choice([-1, 1]))
     return np.asarray(strength * np.exp(-(((deep - 1) / width) ** 2)), np.float32)
+
+
+def phase_contrast(
+    regions: LabelMap, classes: NDArray[np.intp], deep: Field, rng: np.random.Generator
+) -> Field:
+    """Return how much thicker each place is than what lies round it, as phase contrast shows it.
+
+    Cells are dark and have bright halos, or the reverse. Where many lie side by side, as in a
+    colony, all is grey and bright lines part them; those at its border are dark.
+
+    Parameters
+    ----------
+    regions, classes, rng
+        As for `paint`.
+    deep : ndarray
+        `depth` of the regions.
+
+    Returns
+    -------
+    ndarray
+        float32 (side, side), about 0 far from all regions.
+    """
+    half = np.zeros(len(classes), np.float32)
+    np.maximum.at(half, regions, deep)
+    steep = np.float32(np.exp(rng.uniform(np.log(0.25), np.log(1.5))))
+    amount = rng.uniform(0.4, 1, int(classes.max()) + 1)[classes]
+    amount *= rng.uniform(0.8, 1.2, len(classes)) * (classes > 0)
+    thickness = np.take(amount.astype(np.float32), regions)
+    thickness *= (deep / half[regions]) ** steep
+    usual = float(np.percentile(deep[regions > 0], 90))
+    around = _blur(thickness, usual * np.exp(rng.uniform(np.log(0.5), np.log(6))))
+    dark = np.float32(rng.choice([-1, 1], p=[0.25, 0.75]))
+    return np.asarray(dark * (np.float32(rng.uniform(0.7, 1.5)) * around - thickness), np.float32)
 
 
 def _halo(
