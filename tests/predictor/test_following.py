@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,9 +12,9 @@ from napari_inter2former.benchmark._objects import click_object
 from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._following import search_exponents
-from napari_inter2former.prompts import Click
+from napari_inter2former.prompts import Click, box
 
-from .conftest import FakeDecoded
+from .conftest import FakeDecoded, FakeFeatures
 
 
 @pytest.fixture
@@ -83,6 +84,50 @@ def test_corrections_never_start_a_search(choosy):
     assert len(choosy.encoded) == tried
     predictor.predict([*clicks, Click(2100, 2000)])
     assert len(choosy.encoded) > tried
+
+
+@pytest.fixture
+def colony(fake):
+    """Make a stand-in to which cells with narrow gaps between them are one."""
+    apart = fake.decode
+
+    def decode(features, reference):
+        seen = cv2.morphologyEx(features.image, cv2.MORPH_CLOSE, np.ones((3, 3)))
+        return apart(FakeFeatures(seen, features.nbytes), reference)
+
+    fake.decode = decode
+    return fake
+
+
+def test_a_box_shows_how_near_to_look(colony, iou):
+    shape = (1000, 1000)
+    image = np.zeros(shape)
+    for row in range(200, 800, 14):
+        for column in range(200, 800, 14):
+            image[row : row + 12, column : column + 12] = 1
+    truth = np.zeros(shape, bool)
+    truth[480:492, 508:520] = True
+    predictor = Predictor(colony)
+    predictor.set_image(image)
+    cell, frame = Click(486, 514), box(478, 506, 493, 521)
+    whole = predictor.predict([cell])
+    assert iou(whole.to_full(shape), image > 0) > 0.7
+    for prompts in ([cell, frame], [frame, cell], [Click(470, 514, False), frame, cell]):
+        mask = predictor.predict(prompts)
+        assert iou(mask.to_full(shape), truth) > 0.9
+        assert mask.zoom > whole.zoom
+
+
+def test_negative_clicks_alone_draw_nothing_and_do_no_harm(fake, disc, iou):
+    truth = disc((300, 300), 100, 150, 20)
+    predictor = Predictor(fake)
+    predictor.set_image(truth)
+    aside = Click(70, 150, positive=False)
+    assert predictor.predict([aside]).area == 0
+    assert fake.decoded == 0
+    mask = predictor.predict([aside, Click(100, 150)])
+    assert iou(mask.to_full(truth.shape), truth) > 0.95
+    assert predictor.predict([aside], previous=truth.astype(bool)).area > 0
 
 
 def test_the_search_widens_with_each_prompt():

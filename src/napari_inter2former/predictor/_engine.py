@@ -14,7 +14,7 @@ from torch import Tensor
 from napari_inter2former._cache import BoundedCache
 from napari_inter2former.model import encoder_precision
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.predictor._drawing import Drawing, honour, keep_parts
+from napari_inter2former.predictor._drawing import OUTSIDE, Drawing, honour, keep_parts
 from napari_inter2former.prompts import Prompt, flatten
 
 if TYPE_CHECKING:
@@ -105,6 +105,10 @@ class Engine:
             for click in newest:
                 at = window.to_input(click.row, click.column)
                 rm.add_click(reference, *at, click.positive, self._fine_clicks, before)
+            if not (reference > rm.Label.UNKNOWN).any():
+                # Nothing speaks for an object yet. What the network would say of the background
+                # by itself must not speak against one.
+                return Drawing(np.full((1, 1), OUTSIDE, np.float32), (0, 0, 1, 1), 0.0)
             decoded = self.model.decode(features, reference.to(self.device))
             logits = decoded.logits.to("cpu", torch.float32).numpy()
             r0, c0, r1, c1 = (int(v) for v in decoded.box)

@@ -128,7 +128,13 @@ class Follower:
         key = self._keys.get(window)
         return key is not None and key in self._engine.features
 
-    def first_window(self, clicks: Rect, previous: Mask | None, start: int | None) -> Window:
+    def first_window(
+        self,
+        clicks: Rect,
+        previous: Mask | None,
+        start: int | None,
+        frame: Rect | None = None,
+    ) -> Window:
         """Window of the first prompt: round the clicks and the previous mask.
 
         Parameters
@@ -139,13 +145,18 @@ class Follower:
             A mask to start from.
         start : int or None
             Base-2 logarithm of the zoom to start with.
+        frame : tuple of float, optional
+            A box that the user drew round the object, image coordinates: it tells the size.
         """
         shape, side = self.source.shape, self.side
         exponent = geometry.start_exponent(shape, side) if start is None else start
-        rect = clicks
+        rect, size = clicks, None
         if previous is not None:
             rect = geometry.union((clicks, previous.box))
             size = math.sqrt(previous.area)
+        if frame is not None:
+            size = math.sqrt((frame[2] - frame[0]) * (frame[3] - frame[1]))
+        if size is not None:
             exponent = geometry.exponent_for_size(size, shape, side, exponent)
         exponent = geometry.fit_exponent(rect, shape, side, exponent)
         return geometry.place(rect, shape, exponent, side)
@@ -160,9 +171,12 @@ class Follower:
         """Take the last of `prompts` in, after `state`; move the window if that is needed."""
         shape, side = self.source.shape, self.side
         clicks = clicks_rect(flatten(prompts))
-        part = None if state is None else _missing_part(state.extent, prompts[-1:])
-        if state is None:
-            window = self.first_window(clicks, previous, start)
+        # What lies round an object, like a box, may be said before what it is.
+        first = state is None or (previous is None and not _any_positive(prompts[:-1]))
+        frame = _frame(prompts if first else prompts[-1:], prompts)
+        part = None if state is None or first else _missing_part(state.extent, prompts[-1:])
+        if state is None or first or frame is not None:
+            window = self.first_window(clicks, previous, start, frame)
             found = self._replay(window, prompts, previous)
         elif part is not None:
             window = self._wider_window(clicks, part, state, previous)
@@ -173,7 +187,7 @@ class Follower:
             window = self._window_round(clicks, state.extent, previous, state.window.exponent)
             found = self._replay(window, prompts, previous)
         found = self._settled(found, clicks, prompts, previous)
-        if previous is None and (state is None or part is not None) and in_doubt(found, prompts):
+        if previous is None and (first or part is not None) and in_doubt(found, prompts):
             found = self._searched(found, clicks, prompts)
         return found
 
@@ -293,6 +307,18 @@ def in_doubt(state: State, prompts: tuple[Prompt, ...]) -> bool:
     unsure of it: stability tells the two apart.
     """
     return state.stability < DOUBTFUL and _any_positive(prompts[-1:])
+
+
+def _frame(candidates: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> Rect | None:
+    """Return the last of some boxes or polygons round all positive clicks, image coordinates."""
+    inner = [click for click in flatten(prompts) if click.positive]
+    for prompt in reversed(candidates):
+        corners = flatten((prompt,))
+        if inner and len(corners) > 2 and not any(click.positive for click in corners):
+            rect = clicks_rect(corners)
+            if geometry.union((rect, clicks_rect(inner))) == rect:
+                return rect
+    return None
 
 
 def _missing_part(extent: Extent, prompt: tuple[Prompt, ...]) -> Rect | None:
