@@ -134,7 +134,9 @@ def draw_grains(targets: Tensor, rng: np.random.Generator) -> list[int]:
     ]
 
 
-def start(targets: Tensor, previous: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def start(
+    targets: Tensor, previous: float, rng: np.random.Generator, boxed: float = 0, fine: bool = False
+) -> tuple[Tensor, Tensor]:
     """Return the state before the first click.
 
     Parameters
@@ -145,11 +147,16 @@ def start(targets: Tensor, previous: float, rng: np.random.Generator) -> tuple[T
         Share of the targets for which there is a mask already, right but for some fault.
     rng : numpy.random.Generator
         Source of randomness.
+    boxed : float
+        Share of the others round which a box was drawn: negative clicks at its corners.
+    fine : bool
+        See `reference_mask.add_click`.
 
     Returns
     -------
     reference : Tensor
-        uint8 (B, H, W) reference masks: possible labels where there is a mask, else unknown.
+        uint8 (B, H, W) reference masks: possible labels where there is a mask, else unknown, but
+        for a box's corners.
     predicted : Tensor
         bool (B, H, W): those masks, else empty ones.
     """
@@ -160,4 +167,39 @@ def start(targets: Tensor, previous: float, rng: np.random.Generator) -> tuple[T
         mask = faulty(targets[i].cpu().numpy(), other.cpu().numpy(), rng)
         predicted[i] = torch.from_numpy(mask)
         reference[i] = rm.from_mask(predicted[i])
-    return reference, predicted
+    on_cpu = reference.cpu()
+    for i in np.flatnonzero(rng.random(len(targets)) < boxed):
+        if not bool(predicted[i].any()):
+            add_box(on_cpu[i], targets[i].cpu().numpy(), rng, fine)
+    return on_cpu.to(reference.device), predicted
+
+
+def add_box(
+    reference: Tensor, target: NDArray[np.bool_], rng: np.random.Generator, fine: bool = False
+) -> None:
+    """Draw a box round a target, in place: its corners are negative clicks.
+
+    Parameters
+    ----------
+    reference : Tensor
+        uint8 (H, W), all unknown.
+    target : ndarray
+        bool (H, W).
+    rng : numpy.random.Generator
+        Source of randomness.
+    fine : bool
+        See `reference_mask.add_click`.
+    """
+    rows, columns = (np.flatnonzero(target.any(axis)) for axis in (1, 0))
+    if not len(rows):
+        return
+    near = rng.uniform(-0.5, 0.15 * np.sqrt(target.sum()) + 2, 4)
+    top, bottom = rows[0] - near[0], rows[-1] + near[1]
+    left, right = columns[0] - near[2], columns[-1] + near[3]
+    height, width = target.shape
+    for row in (top, bottom):
+        for column in (left, right):
+            at = round(row), round(column)
+            within = 0 <= at[0] < height and 0 <= at[1] < width
+            if within and not target[at]:
+                rm.add_click(reference, *at, False, fine)

@@ -57,6 +57,8 @@ class TrainingOptions:
         Probability that a click falls anywhere in the error, not in its deep part.
     previous : float
         Share of the objects that have a mask with some fault before the first click.
+    boxed : float
+        Share of the others that have a box round them before the first click.
     average : float
         Decay per step of the moving average of the weights.
     box : float
@@ -79,6 +81,7 @@ class TrainingOptions:
     most_rehearsed: int = 8
     careless: float = 0.25
     previous: float = 0.1
+    boxed: float = 0.08
     average: float = 0.998
     box: float = 0.7
     auxiliary: float = 1.0
@@ -171,13 +174,15 @@ class Trainer:
         for target, box in zip(inside, boxes, strict=True):
             target[box.slices(patch)] = True
         clickable = targets & inside
-        reference, predicted = start(clickable, self.options.previous, rng)
+        careless, fine = self.options.careless, self.model.config.fine_clicks
+        reference, predicted = start(
+            clickable, self.options.previous, rng, self.options.boxed, fine
+        )
         predicted &= inside
         grains = draw_grains(clickable, rng)
         losses, ious = [], []
         for number in range(rehearsed + clicks):
             learns = number >= rehearsed
-            careless, fine = self.options.careless, self.model.config.fine_clicks
             add_clicks(reference, clickable, predicted, rng, careless, fine, grains)
             with torch.set_grad_enabled(learns), products_in(self.precision):
                 output = self.model(detached, reference, boxes)

@@ -256,6 +256,23 @@ def test_some_objects_start_with_a_faulty_mask() -> None:
     assert (start(targets, 0, rng)[0] == rm.Label.UNKNOWN).all()
 
 
+def test_some_objects_start_in_a_box() -> None:
+    rng = np.random.default_rng(0)
+    disc = np.hypot(*(np.mgrid[:64, :64] - 30)) < 12
+    targets = torch.from_numpy(np.repeat(disc[None], 40, 0))
+    reference, predicted = start(targets, 0.3, rng, boxed=0.5, fine=True)
+    mask = predicted.flatten(1).any(1)
+    corners = reference == rm.Label.DEFINITE_BACKGROUND
+    boxed = corners.flatten(1).any(1)
+    assert 5 <= boxed.sum() <= 30
+    assert not (boxed & mask).any()
+    assert not corners[boxed][:, 25:36, 25:36].any()
+    for said in corners[boxed]:
+        rows, columns = np.nonzero(said.numpy())
+        assert rows.min() < 18 <= 42 < rows.max()
+        assert columns.min() < 18 <= 42 < columns.max()
+
+
 @pytest.mark.parametrize("fault", [resize, move, bend, lose])
 def test_faults_keep_most_of_the_object_and_take_an_empty_mask(
     fault: Callable[[np.ndarray, np.random.Generator], np.ndarray],
