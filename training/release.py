@@ -93,6 +93,11 @@ def release(
                 f"The evaluation is of weights {str(tested)[:12]}, these are "
                 f"{content.sha256[:12]}: evaluate these weights, then release them again."
             )
+        if content.evaluation.get("method", "inter2former") != "inter2former":
+            raise CheckpointError(
+                f"The evaluation is of {content.evaluation['method']}: evaluate these weights with "
+                "clicks alone, then release them again."
+            )
     write_card(path, content)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from napari_inter2former.evaluation import region_of
+from napari_inter2former.prompts import flatten
 
 
 def _write_pair(folder, name, labels, image=None):
@@ -71,7 +72,7 @@ class _FakePredictor:
 
     def predict(self, prompts, /):
         self.prompts.append(tuple(prompts))
-        first = prompts[0]
+        first = next(click for click in flatten(prompts) if click.positive)
         number = self.current[int(first.row), int(first.column)]
         mask = (self.current == number).astype(np.uint8)
         margin = self.start - len(prompts)

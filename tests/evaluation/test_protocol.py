@@ -14,11 +14,13 @@ from napari_inter2former.evaluation import (
     ObjectResult,
     evaluate,
     evaluate_dataset,
+    evaluate_image,
     evaluate_object,
     evaluate_parallel,
     find_pairs,
     region_of,
 )
+from napari_inter2former.prompts import box
 
 KEYS = {"objects", "iou_at", "noc", "nof", "boundary_iou_at", "online_spc_ms", "spc20_ms",
         "largest_drop", "curve"}  # fmt: skip
@@ -61,6 +63,17 @@ def test_clicks_accumulate(dataset, predictor):
     for shorter, longer in zip(predictor.prompts, predictor.prompts[1:], strict=False):
         assert longer[: len(shorter)] == shorter
     assert [len(prompts) for prompts in predictor.prompts] == [1, 2, 3, 4]
+
+
+def test_a_box_comes_before_the_first_click(dataset, predictor):
+    labels = find_pairs(dataset)[0].read()[1]
+    evaluate_image(predictor, find_pairs(dataset)[0], [4], boxed=True)
+    first, *others = predictor.prompts
+    frame, click = first
+    assert frame == box(9, 49, 22, 62)
+    assert click.positive
+    assert labels[int(click.row), int(click.column)] == 4
+    assert all(prompts[0] == frame for prompts in others)
 
 
 def test_failures_count_as_twenty(dataset, predictor):

@@ -35,6 +35,7 @@ DEFAULTS: dict[str, dict[str, object]] = {
         "method": METHODS[0],
         "objects": None,
         "clicks": 20,
+        "boxes": False,
         "seed": 0,
         "report": None,
     },
@@ -68,6 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--clicks", type=natural, metavar="N", help="at most N clicks (%(default)s)"
+    )
+    parser.add_argument(
+        "--boxes",
+        action="store_true",
+        help="draw a box round each object before its first click",
     )
     parser.add_argument("--seed", type=int, help="of the choice of objects")
     parser.add_argument(
@@ -115,10 +121,11 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.seed,
         workers=arguments.workers,
         keep=arguments.report is not None,
+        boxed=arguments.boxes,
         make_predictor=ClassicalPredictor if classical else None,
         progress=_progress if sys.stderr.isatty() else None,
     )
-    result.method = arguments.method
+    result.method = arguments.method + " with boxes" * arguments.boxes
     for name, dataset in result.datasets.items():
         for line in dataset.skipped:
             print(f"{name}: skipped {line}", file=sys.stderr)

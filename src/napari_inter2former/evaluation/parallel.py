@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["default_predictor", "evaluate_parallel", "on_processes"]
 
-Job = tuple[str, "Pair", list[int], int, bool]
+Job = tuple[str, "Pair", list[int], int, bool, bool]
 P = TypeVar("P")
 R = TypeVar("R")
 
@@ -46,6 +46,7 @@ def evaluate_parallel(
     *,
     workers: int = 1,
     keep: bool = False,
+    boxed: bool = False,
     make_predictor: Callable[[str], SupportsPredict] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> EvaluationResult:
@@ -70,6 +71,8 @@ def evaluate_parallel(
         them. All figures but the times are the same for any number.
     keep : bool
         Whether the results keep what it takes to show them: objects and masks.
+    boxed : bool
+        Whether a box round each object comes before the first click.
     make_predictor : callable, optional
         Makes the predictor from `weights`; by default ``Predictor(weights)``. It must be a
         module's own function when there are several workers.
@@ -96,7 +99,7 @@ def evaluate_parallel(
         for name, source in find_datasets(root, split).items()
     }
     jobs: list[Job] = [
-        (name, pair, numbers, max_clicks, keep)
+        (name, pair, numbers, max_clicks, keep, boxed)
         for name, selection in selections.items()
         for pair, numbers in selection.objects.items()
     ]
@@ -174,8 +177,9 @@ def _click(
     numbers: list[int],
     max_clicks: int,
     keep: bool,
+    boxed: bool,
 ) -> tuple[str, list[ObjectResult]]:
-    return name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep)
+    return name, evaluate_image(predictor, pair, numbers, max_clicks, keep=keep, boxed=boxed)
 
 
 def _results(

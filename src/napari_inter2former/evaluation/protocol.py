@@ -21,6 +21,7 @@ from napari_inter2former.evaluation.results import (
     EvaluationResult,
     ObjectResult,
 )
+from napari_inter2former.prompts import box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from napari_inter2former.evaluation.datasets import Pair
     from napari_inter2former.evaluation.layouts import Source
     from napari_inter2former.evaluation.regions import MaskLike
-    from napari_inter2former.prompts import Click
+    from napari_inter2former.prompts import Click, Prompt
 
 __all__ = [
     "SupportsPredict",
@@ -60,8 +61,8 @@ class SupportsPredict(Protocol):
     ) -> None:
         """Take a new image."""
 
-    def predict(self, prompts: Sequence[Click], /) -> MaskLike:
-        """Return the mask for all clicks of one object, in order."""
+    def predict(self, prompts: Sequence[Prompt], /) -> MaskLike:
+        """Return the mask for all prompts of one object, in order."""
 
     def prefetch(self, row: float, column: float, /) -> None:
         """Encode what a first click there needs."""
@@ -75,6 +76,7 @@ def evaluate_object(
     boundary: int = 1,
     name: str = "",
     keep: bool = False,
+    before: Sequence[Prompt] = (),
 ) -> ObjectResult:
     """Click one object until the protocol ends.
 
@@ -96,6 +98,8 @@ def evaluate_object(
         Kept in the result, to find the object again.
     keep : bool
         Whether to keep the object and its mask after `SHOWN_AT` clicks in the result.
+    before : sequence of prompts
+        What is said of the object before the first click. It counts as no click.
 
     Returns
     -------
@@ -116,7 +120,7 @@ def evaluate_object(
             result.encode_seconds = time.perf_counter() - begin
         encoded = predictor.encode_seconds
         begin = time.perf_counter()
-        mask = predictor.predict(tuple(clicks))
+        mask = predictor.predict((*before, *clicks))
         taken = time.perf_counter() - begin
         if predictor.encode_seconds is not encoded:
             # The zoom has changed within this click; its encoding is no time of the click.
@@ -147,6 +151,7 @@ def evaluate_image(
     max_clicks: int = MAX_CLICKS,
     *,
     keep: bool = False,
+    boxed: bool = False,
 ) -> list[ObjectResult]:
     """Evaluate objects of one image.
 
@@ -162,6 +167,8 @@ def evaluate_image(
         At most so many clicks for each.
     keep : bool
         Whether the results keep what it takes to show them.
+    boxed : bool
+        Whether a box round each object comes before its first click.
 
     Returns
     -------
@@ -176,16 +183,20 @@ def evaluate_image(
     picture, labels = pair.read()
     regions = object_regions(labels)
     predictor.set_image(picture.data, channel_axis=picture.channel_axis, rgb=picture.rgb)
-    width = boundary_width(picture.shape)
+    boundary = boundary_width(picture.shape)
     results = []
+    height, width = picture.shape
     for index, number in enumerate(numbers):
+        r0, c0, r1, c1 = regions[number].box
+        corners = max(r0 - 1, 0), max(c0 - 1, 0), min(r1, height - 1), min(c1, width - 1)
         result = evaluate_object(
             predictor,
             regions[number],
             max_clicks,
-            boundary=width,
+            boundary=boundary,
             name=f"{pair.name}:{number}",
             keep=keep,
+            before=[box(*corners)] if boxed else [],
         )
         result.pair = pair if keep else None
         # Later objects of the image find features in the predictor's cache.

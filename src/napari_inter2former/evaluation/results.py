@@ -193,7 +193,7 @@ class EvaluationResult:
     weights_sha256 : str or None
         Their hash; None for a model that was not loaded from a file.
     method : str
-        ``"inter2former"``, or the name of a classical method.
+        ``"inter2former"``, or the name of a classical method, and whether boxes came first.
     """
 
     datasets: dict[str, DatasetResult]

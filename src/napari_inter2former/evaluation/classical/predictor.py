@@ -10,6 +10,7 @@ import numpy as np
 from napari_inter2former.evaluation.classical import geodesic, grabcut, random_walker
 from napari_inter2former.evaluation.regions import EMPTY, Region, region_of
 from napari_inter2former.images import as_image_source
+from napari_inter2former.prompts import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from napari_inter2former.prompts import Click
+    from napari_inter2former.prompts import Prompt
 
     Method = Callable[[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_]], NDArray[np.bool_]]
 
@@ -79,14 +80,15 @@ class ClassicalPredictor:
     def prefetch(self, row: float, column: float, /) -> None:
         """Do nothing: there is nothing to prepare."""
 
-    def predict(self, prompts: Sequence[Click], /) -> Region:
-        """Return the mask for all clicks of one object.
+    def predict(self, prompts: Sequence[Prompt], /) -> Region:
+        """Return the mask for all prompts of one object.
 
         Of the method's mask those pieces are kept that hold a positive click.
         """
         high, wide = self._image.shape[:2]
-        r0, r1 = _span([click.row for click in prompts], high)
-        c0, c1 = _span([click.column for click in prompts], wide)
+        clicks = flatten(prompts)
+        r0, r1 = _span([click.row for click in clicks], high)
+        c0, c1 = _span([click.column for click in clicks], wide)
         crop = self._image[r0:r1, c0:c1]
         scale = min(1.0, MOST / max(crop.shape[:2]))
         if scale < 1:
@@ -97,7 +99,7 @@ class ClassicalPredictor:
         outside[0], outside[-1] = r0 > 0, r1 < high
         outside[:, 0] |= c0 > 0
         outside[:, -1] |= c1 < wide
-        for click in prompts:
+        for click in clicks:
             at = (round((click.column - c0) * scale), round((click.row - r0) * scale))
             # The later click wins.
             for seeds, value in ((inside, click.positive), (outside, not click.positive)):
