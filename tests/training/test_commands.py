@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import cv2
@@ -139,7 +140,11 @@ def test_several_checkpoints_give_the_mean_of_their_weights(
 
 
 def test_release_evaluates_and_shows_what_may_be_shown(
-    pool: Path, tmp_path: Path, preset: str, monkeypatch: pytest.MonkeyPatch
+    pool: Path,
+    tmp_path: Path,
+    preset: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pytest.importorskip("matplotlib")
     evaluate = release.inter2former
@@ -184,6 +189,11 @@ def test_release_evaluates_and_shows_what_may_be_shown(
     assert release.main([*checkpoint, "--out", str(weights), *again]) == 0
     assert "drawn discs." in weights.with_suffix(".md").read_text()
     assert not list(weights.parent.glob("*.jpg"))  # no licence was named
+    boxed = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    (tmp_path / "boxed.json").write_text(json.dumps({**boxed, "method": "inter2former with boxes"}))
+    again = ["--evaluation", str(tmp_path / "boxed.json")]
+    assert release.main([*checkpoint, "--out", str(weights), *again]) == 1
+    assert "with clicks alone" in capsys.readouterr().err
 
 
 def test_finetuned_model_is_listed_and_segments(
