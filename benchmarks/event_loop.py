@@ -1,4 +1,4 @@
-"""How long the window's event loop is held while clicks, accepts and undoes are made.
+"""How long the window's event loop is held while clicks, accepts, undoes and encodings are made.
 
 python benchmarks/event_loop.py --json holds.json              # a multiscale layer, 50,000 x 50,000
 python benchmarks/event_loop.py --side 1024 --json holds.json  # an ordinary array
@@ -143,6 +143,11 @@ def main() -> None:
             watch.step = name
             act()
             settle(name)
+    for row, column in places:
+        watch.step = "encoding"
+        # As when the view has moved to another part of the image.
+        controller.link.look_at(controller.scene.plane(), (row + 1500, column + 1500))
+        settle("encoding")
     watch.stop()
     longest = dict(alone)
     for step, held in watch.longest.items():
