@@ -11,9 +11,18 @@ from napari_inter2former.training.synthetic import draw_scene, draw_superpixels
 from napari_inter2former.training.synthetic.appearance import phase_contrast
 from napari_inter2former.training.synthetic.scene import ground
 from napari_inter2former.training.synthetic.shapes import SHAPES, depth, packed
-from napari_inter2former.training.targets import MIN_VISIBLE, draw_targets, gap, group, piece
+from napari_inter2former.training.targets import (
+    MIN_VISIBLE,
+    draw_targets,
+    gap,
+    group,
+    piece,
+    redrawn,
+)
 
-PLAIN = SamplingOptions(side=96, objects=2, union=0, parts=0, background=0, superpixels=0)
+PLAIN = SamplingOptions(
+    side=96, objects=2, union=0, parts=0, background=0, margins=0, superpixels=0
+)
 
 
 def test_scenes_have_the_promised_form_and_come_again_from_their_seed() -> None:
@@ -180,6 +189,46 @@ def test_gaps_are_connected_background() -> None:
     seen = {gap(labels, np.random.default_rng(seed)).tobytes() for seed in range(12)}  # type: ignore[union-attr]
     assert len(seen) == 2
     assert gap(np.ones((60, 60), np.int32), np.random.default_rng(0)) is None
+
+
+def test_borders_are_drawn_further_in_or_out_but_never_into_other_objects() -> None:
+    labels = np.zeros((80, 80), np.int32)
+    cv2.circle(labels, (30, 40), 22, 1, -1)
+    labels[:, 55:] = 2
+    target = labels == 1
+    seen = [redrawn(labels, target, np.random.default_rng(seed)) for seed in range(40)]
+    for mask in seen:
+        assert not (mask & (labels == 2)).any()
+        assert not (mask & ~target).any() or not (target & ~mask).any()
+        # A tenth of the size, 39 pixels, is less than four.
+        assert not (mask & (cv2.distanceTransform((~target).astype(np.uint8), 2, 5) > 4)).any()
+        assert mask[cv2.distanceTransform(target.astype(np.uint8), 2, 5) > 4].all()
+    areas = [int(mask.sum()) for mask in seen]
+    assert min(areas) < 0.85 * target.sum()
+    assert max(areas) > 1.15 * target.sum()
+    # Where the crop cuts an object there is no border, and thin ones are not eaten up.
+    half = labels == 2
+    assert all(redrawn(labels, half, np.random.default_rng(seed))[:, -1].all() for seed in range(9))
+    thin = np.zeros((80, 80), bool)
+    thin[40:43, 5:75] = True
+    assert all(
+        (redrawn(thin.astype(np.int32), thin, np.random.default_rng(seed)) & thin).sum() >= 105
+        for seed in range(20)
+    )
+
+
+def test_targets_are_redrawn_as_often_as_asked() -> None:
+    labels = np.zeros((80, 80), np.int32)
+    cv2.circle(labels, (40, 40), 20, 1, -1)
+    pixels = np.zeros((80, 80, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    for margins in (0.0, 0.5, 1.0):
+        options = SamplingOptions(objects=1, union=0, parts=0, background=0, margins=margins)
+        changed = [
+            not np.array_equal(draw_targets(pixels, labels, options, rng)[0], labels == 1)  # type: ignore[index]
+            for _ in range(60)
+        ]
+        assert abs(np.mean(changed) - margins) < 0.2
 
 
 def test_synthetic_crops_are_like_real_ones() -> None:
