@@ -146,7 +146,7 @@ def main() -> None:
     for row, column in places:
         watch.step = "encoding"
         # As when the view has moved to another part of the image.
-        controller.link.look_at(controller.scene.plane(), (row + 1500, column + 1500))
+        controller.link.look_at(controller.scene.plane(), (row / 2, column / 2))
         settle("encoding")
     watch.stop()
     longest = dict(alone)

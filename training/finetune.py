@@ -33,7 +33,7 @@ from napari_inter2former.weights import (
     user_models_folder,
 )
 
-OWN_OBJECTS = SamplingOptions(synthetic=0, superpixels=0, union=0, parts=0, background=0, margins=0)
+OWN_OBJECTS = SamplingOptions(synthetic=0, superpixels=0, union=0, parts=0, background=0)
 """Nothing but the labelled objects is asked for; their images are still varied."""
 
 

@@ -70,7 +70,7 @@ class SamplingOptions:
     union: float = 0.05
     parts: float = 0.04
     background: float = 0.03
-    margins: float = 0.1
+    margins: float = 0.0
     synthetic: float = 0.15
     elastic: float = 0.15
     superpixels: float = 0.05

@@ -102,7 +102,7 @@ def gather(
     shares = np.sqrt([len(images) for images in pool.values()])
     shares /= shares.sum()
     names = list(pool)
-    options = SamplingOptions(objects=TARGETS, margins=0)
+    options = SamplingOptions(objects=TARGETS)
     kept: list[Sample] = []
     numbers: list[int] = []
     with StopRequest() as stop:

@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("napari")
 pytest.importorskip("qtpy")
 
-# For `canvas`, the hand and the watch that a benchmark has as well.
+# For `canvas`, the hand that a benchmark has as well.
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 if TYPE_CHECKING:

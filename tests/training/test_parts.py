@@ -90,7 +90,6 @@ def test_crops_keep_image_and_labels_together(pool: Path, monkeypatch: pytest.Mo
         union=0,
         parts=0,
         background=0,
-        margins=0,
         superpixels=0,
     )
     rng = np.random.default_rng(0)
@@ -505,7 +504,7 @@ def test_most_targets_are_whole_and_of_the_size_that_the_predictor_draws(tmp_pat
     cv2.imwrite(str(tmp_path / "a_label.png"), labels.astype(np.uint8))
     image = TrainingImage(Pair("a", tmp_path / "a.png", tmp_path / "a_label.png"))
     rng = np.random.default_rng(0)
-    options = SamplingOptions(objects=2, union=0, parts=0, background=0, margins=0, superpixels=0)
+    options = SamplingOptions(objects=2, union=0, parts=0, background=0, superpixels=0)
     cut_off, small, count = 0, 0, 0
     for _ in range(60):
         crop = draw_crop(image, options, rng)
