@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from napari_inter2former.training.losses import COMMITMENT_WEIGHT, mask_loss, po
 from napari_inter2former.training.optimizer import optimizers
 from napari_inter2former.training.parallel import add_up, average_gradients
 from napari_inter2former.training.sampling import Batch
+from napari_inter2former.training.targets import with_other_borders
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,9 @@ class TrainingOptions:
         is learned is how to go on from there. They cost less than half of the others.
     most_rehearsed : int
         Largest number of such clicks; each number is as likely.
+    margins : float
+        Share of those steps' objects that are asked for with their border further in or out, as
+        the clicks that are not learned from have said.
     careless : float
         Probability that a click falls anywhere in the error, not in its deep part.
     previous : float
@@ -79,6 +83,7 @@ class TrainingOptions:
     most_clicks: int = 20
     rehearsed: float = 0.5
     most_rehearsed: int = 8
+    margins: float = 0.0
     careless: float = 0.25
     previous: float = 0.1
     boxed: float = 0.08
@@ -153,6 +158,7 @@ class Trainer:
         rehearsed = 0
         if shared.random() < self.options.rehearsed:
             rehearsed = int(shared.integers(1, self.options.most_rehearsed + 1))
+            batch = self.redraw(batch, rng)
         targets = batch.targets.to(device)
         with products_in(self.precision):
             features = self.model.encode_batch(batch.images.to(device))
@@ -224,6 +230,14 @@ class Trainer:
         self.update_average()
         loss = float(torch.stack(losses).mean())
         return StepResult(loss, float(auxiliary.detach()), float(ious[0]), float(ious[-1]), clicks)
+
+    def redraw(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        """Return a batch with the border of some targets further in or out."""
+        share = self.options.margins
+        if not share:
+            return batch
+        targets = with_other_borders(batch.targets.numpy(), batch.labels.numpy(), share, rng)
+        return replace(batch, targets=torch.from_numpy(targets))
 
     @torch.no_grad()
     def update_average(self) -> None:

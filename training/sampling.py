@@ -47,8 +47,6 @@ class SamplingOptions:
     union, parts, background : float
         Shares of targets that are a whole group of neighbouring objects, a piece of an object, and
         background between objects.
-    margins : float
-        Share of targets whose border lies further in or out than the label's.
     synthetic : float
         Share of crops that are synthetic scenes.
     elastic : float
@@ -70,7 +68,6 @@ class SamplingOptions:
     union: float = 0.05
     parts: float = 0.04
     background: float = 0.03
-    margins: float = 0.0
     synthetic: float = 0.15
     elastic: float = 0.15
     superpixels: float = 0.05

@@ -1,7 +1,7 @@
 """What is asked for in a crop: objects mostly, now and then more, less or nothing of one.
 
-Groups, pieces and background look like no object: the clicks alone say what is meant. So they do
-of where a border lies, which annotators of different data draw differently.
+Groups, pieces and background look like no object: the clicks alone say what is meant. So they do,
+after the first, of where a border lies, which annotators of different data draw differently.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ class Shares(Protocol):
     def parts(self) -> float: ...  # noqa: D102
     @property
     def background(self) -> float: ...  # noqa: D102
-    @property
-    def margins(self) -> float: ...  # noqa: D102
 
 
 def draw_targets(
@@ -81,8 +79,6 @@ def draw_targets(
             between = gap(labels, rng)
             if between is not None:
                 target[:] = between
-        elif kind < shares.union + shares.parts + shares.background + shares.margins:
-            target[:] = redrawn(labels, target, rng)
     return np.asarray(targets)
 
 
@@ -98,6 +94,29 @@ def gap(labels: NDArray[np.int32], rng: np.random.Generator) -> Mask | None:
     areas = stats[1:count, cv2.CC_STAT_AREA]
     fit = np.flatnonzero((areas >= MIN_VISIBLE) & (areas < 0.7 * labels.size)) + 1
     return np.asarray(regions == rng.choice(fit)) if len(fit) else None
+
+
+def with_other_borders(
+    targets: NDArray[np.bool_], labels: NDArray[np.int32], share: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Return targets of which some are `redrawn`.
+
+    Parameters
+    ----------
+    targets : ndarray
+        bool (B * K, H, W), K for each crop.
+    labels : ndarray
+        int32 (B, H, W), each crop's objects.
+    share : float
+        Probability of each target to be redrawn.
+    rng : numpy.random.Generator
+        Source of randomness.
+    """
+    result = targets.copy()
+    each = len(targets) // len(labels)
+    for i in np.flatnonzero(rng.random(len(targets)) < share):
+        result[i] = redrawn(labels[i // each], targets[i], rng)
+    return result
 
 
 def redrawn(labels: NDArray[np.int32], target: Mask, rng: np.random.Generator) -> Mask:

@@ -24,7 +24,16 @@ from napari_inter2former.errors import PromptError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Click", "Prompt", "as_prompts", "box", "flatten", "polygon", "scribble"]
+__all__ = [
+    "Click",
+    "Prompt",
+    "as_prompts",
+    "box",
+    "flatten",
+    "in_box",
+    "polygon",
+    "scribble",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +143,34 @@ def polygon(vertices: npt.ArrayLike | Sequence[Sequence[float]]) -> tuple[Click,
     return tuple(dict.fromkeys(clicks))
 
 
+def in_box(clicks: Iterable[Click], corners: tuple[Click, ...]) -> tuple[Click, ...]:
+    """Put a box round an object that may have clicks already.
+
+    Parameters
+    ----------
+    clicks : iterable of Click
+        Of the object, in order. Negative ones before the first positive one are an earlier box.
+    corners : tuple of Click
+        As `box` gives them.
+
+    Returns
+    -------
+    tuple of Click
+        The corners, in the place of an earlier box, then the clicks; without any, one in the
+        middle of the box.
+    """
+    own = tuple(itertools.dropwhile(lambda click: not click.positive, clicks))
+    if not own:
+        middle = np.mean([(corner.row, corner.column) for corner in corners], axis=0)
+        own = (Click(*middle.tolist()),)
+    return corners + own
+
+
 def as_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
     """Check prompts and make them hashable.
+
+    Negative clicks that come first become one prompt, like a box or a polygon: they say what lies
+    round an object before anything says where it is.
 
     Parameters
     ----------
@@ -165,7 +200,8 @@ def as_prompts(prompts: Iterable[Prompt]) -> tuple[Prompt, ...]:
             )
     if not checked:
         raise PromptError("There are no clicks: give at least one Click(row, column).")
-    return tuple(checked)
+    around = tuple(itertools.takewhile(lambda p: isinstance(p, Click) and not p.positive, checked))
+    return (flatten(around), *checked[len(around) :]) if len(around) > 1 else tuple(checked)
 
 
 def flatten(prompts: Iterable[Prompt]) -> tuple[Click, ...]:

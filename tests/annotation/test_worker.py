@@ -15,7 +15,7 @@ from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.pictures import MOST_PIXELS, mask_picture, picture_step
 from napari_inter2former.annotation.worker import Worker
 from napari_inter2former.errors import ImageError, WeightsError
-from napari_inter2former.prompts import Click
+from napari_inter2former.prompts import Click, box
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,6 +114,14 @@ def test_what_is_ready_is_not_encoded_again(office: Office) -> None:
     office.worker.predict(1, 1, (Click(3, 4),))
     office.rest()
     assert office.predictor.kinds() == ["image", "predict"]
+
+
+def test_a_box_is_not_looked_at_as_a_click(office: Office) -> None:
+    office.ready()
+    clicks = (*box(3, 4, 30, 40), Click(10, 10))
+    office.worker.predict(1, 1, clicks)
+    office.rest()
+    assert office.predictor.calls[1:] == [("predict", clicks)]
 
 
 def test_the_image_may_come_before_the_model(office: Office) -> None:

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from napari_inter2former.errors import PromptError
-from napari_inter2former.prompts import Click, as_prompts, box, flatten, polygon, scribble
+from napari_inter2former.prompts import (
+    Click,
+    as_prompts,
+    box,
+    flatten,
+    in_box,
+    polygon,
+    scribble,
+)
 
 
 def test_scribble_is_dense_ordered_and_keeps_its_vertices():
@@ -66,3 +74,20 @@ def test_as_prompts_takes_a_click_lists_and_numpy_numbers():
     assert prompts == ((Click(1.0, 2.0, False),), Click(3.0, 4.0))
     assert flatten(prompts) == (Click(1.0, 2.0, False), Click(3.0, 4.0))
     hash(prompts)
+
+
+def test_negative_clicks_that_come_first_are_one_prompt():
+    a, b, c = Click(1, 2, False), Click(1, 9, False), Click(5, 9, False)
+    inside = Click(3, 5)
+    assert as_prompts([a, b, c, inside, a]) == ((a, b, c), inside, a)
+    assert as_prompts([a, b]) == ((a, b),)
+    assert as_prompts([a, inside]) == (a, inside)
+    assert as_prompts([(a, b), c, inside]) == ((a, b), c, inside)
+
+
+def test_a_box_comes_before_the_clicks_and_alone_has_one_in_its_middle():
+    corners = box(1, 2, 5, 9)
+    assert in_box((), corners) == (*corners, Click(3, 5.5))
+    inside, beside = Click(2, 4), Click(2, 8, False)
+    assert in_box((inside, beside), corners) == (*corners, inside, beside)
+    assert in_box((*box(0, 0, 7, 7), inside, beside), corners) == (*corners, inside, beside)

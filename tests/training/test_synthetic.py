@@ -18,6 +18,7 @@ from napari_inter2former.training.targets import (
     group,
     piece,
     redrawn,
+    with_other_borders,
 )
 
 PLAIN = SamplingOptions(side=96, objects=2, union=0, parts=0, background=0, superpixels=0)
@@ -218,18 +219,19 @@ def test_borders_are_drawn_further_in_or_out_but_never_into_other_objects() -> N
     )
 
 
-def test_targets_are_redrawn_as_often_as_asked() -> None:
-    labels = np.zeros((80, 80), np.int32)
-    cv2.circle(labels, (40, 40), 20, 1, -1)
-    pixels = np.zeros((80, 80, 3), np.uint8)
-    rng = np.random.default_rng(0)
-    for margins in (0.0, 0.5, 1.0):
-        options = SamplingOptions(objects=1, union=0, parts=0, background=0, margins=margins)
-        changed = [
-            not np.array_equal(draw_targets(pixels, labels, options, rng)[0], labels == 1)  # type: ignore[index]
-            for _ in range(60)
-        ]
-        assert abs(np.mean(changed) - margins) < 0.2
+def test_targets_are_redrawn_as_often_as_asked_among_their_crops_objects() -> None:
+    left, right = np.zeros((2, 80, 80), np.int32)
+    cv2.circle(left, (30, 40), 20, 1, -1)
+    cv2.circle(right, (50, 40), 20, 1, -1)
+    left[:, 52:] = 2
+    right[:, :28] = 2
+    labels = np.stack([left, right])
+    targets = np.repeat(labels == 1, 30, axis=0)
+    for share in (0.0, 0.5, 1.0):
+        found = with_other_borders(targets, labels, share, np.random.default_rng(0))
+        assert abs(np.mean((found != targets).any((1, 2))) - share) < 0.2
+        assert not (found & np.repeat(labels == 2, 30, axis=0)).any()
+    assert np.array_equal(targets, np.repeat(labels == 1, 30, axis=0))
 
 
 def test_synthetic_crops_are_like_real_ones() -> None:

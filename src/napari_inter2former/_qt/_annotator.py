@@ -12,6 +12,7 @@ from psygnal import Signal
 
 from napari_inter2former._qt import _places
 from napari_inter2former._qt import _targets as targets
+from napari_inter2former._qt._boxes import BoxDrawer
 from napari_inter2former._qt._connections import Connections
 from napari_inter2former._qt._link import WorkerLink
 from napari_inter2former._qt._scene import Scene
@@ -27,6 +28,8 @@ from napari_inter2former.annotation.session import (
     Step,
     Write,
 )
+from napari_inter2former.errors import PromptError
+from napari_inter2former.prompts import Click, in_box
 
 __all__ = ["Annotator"]
 
@@ -53,6 +56,8 @@ class Annotator:
         What happens where a new mask meets other objects.
     found : FoundWriter
         Writes what a search found.
+    boxes : BoxDrawer
+        Draws boxes with the mouse.
     """
 
     changed = Signal()
@@ -65,13 +70,16 @@ class Annotator:
         self.link: WorkerLink | None = None
         self.rule = Rule.KEEP_OTHERS
         self.found = FoundWriter(viewer, later, self._failed)
+        self.boxes = BoxDrawer(self)
         self._connections = Connections()
         self._accept_waits = False
 
     def refresh(self) -> None:
         """Work out what to tell the user, and announce the change."""
         if self.link is not None:
-            self.status.todo = todo(self.scene, self.session.state, self.link.model_ready)
+            self.status.todo = todo(
+                self.scene, self.session.state, self.link.model_ready, self.boxes.on
+            )
             self.changed.emit()
 
     def accept(self) -> None:
@@ -165,6 +173,45 @@ class Annotator:
     def hide(self, hidden: bool) -> None:
         """Hide masks, labels and clicks while held, to see the bare image."""
         self.scene.hide(hidden)
+
+    def toggle_boxes(self) -> None:
+        """Let a drag on the image draw a box round an object, or move the view again."""
+        self.boxes.on = not self.boxes.on
+        if self.boxes.on:
+            self.scene.activate()
+            self.status.info("A drag draws a box round an object. Hold Space to move the view.")
+        else:
+            self.status.info("A drag moves the view.")
+        self.refresh()
+
+    def surround(self, corners: tuple[Click, ...], plane: Plane) -> None:
+        """Put a box round the current object, or begin an object with one.
+
+        Raises
+        ------
+        PromptError
+            If the object takes no further clicks.
+        """
+        step = self.set_clicks(in_box(self.session.state.clicks, corners), plane, "box")
+        if step is not None:
+            self.status.clear()
+            self._after(step)
+
+    def set_clicks(self, clicks: tuple[Click, ...], plane: Plane, name: str) -> Step | None:
+        """Replace the current object's clicks, see `Session.set_clicks`.
+
+        Raises
+        ------
+        PromptError
+            If the object takes no further clicks.
+        """
+        if self._accept_waits:
+            # With further clicks it would be another object, or two in one.
+            raise PromptError(
+                "Enter is taken, but the object's mask isn't there yet. "
+                "Click the next object when it is kept."
+            )
+        return self.session.set_clicks(clicks, plane, name)
 
     def look(self) -> None:
         """Hand the visible plane to the worker, and encode what is visible."""

@@ -331,16 +331,10 @@ class Controller(Annotator):
         try:
             if plane is None:
                 raise PromptError(self.scene.why_no_plane())
-            if self._accept_waits:
-                # With further clicks it would be another object, or two in one.
-                raise PromptError(
-                    "Enter is taken, but the object's mask isn't there yet. "
-                    "Click the next object when it is kept."
-                )
             data, positive = clicks.read()
             if positive and not any(positive):
                 raise PromptError("Left-click the object: other clicks only take away from it.")
-            step = session.set_clicks(read_clicks(plane, data, positive), plane)
+            step = self.set_clicks(read_clicks(plane, data, positive), plane, "click")
         except PromptError as error:
             self.status.warn(str(error))
             clicks.show(session.state.clicks, session.state.plane)

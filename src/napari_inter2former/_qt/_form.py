@@ -39,6 +39,7 @@ BUTTONS = {
     "redo": ("Redo", "Go one step forward again"),
     "reopen": ("Reopen", "Correct the accepted object under the cursor, or the last one"),
     "hide": ("Hide", "See the bare image while the key or button is held"),
+    "toggle_boxes": ("Draw boxes", "Let a drag on the image draw a box round an object"),
 }
 SEARCHES = {
     "view": ("Find objects in view", "Find all objects on screen, without clicks"),
@@ -157,14 +158,16 @@ class Form(QWidget):
                 button.released.connect(partial(action, False))
             else:
                 button.clicked.connect(action)
-            grid.addWidget(button, i // 2, i % 2)
+            grid.addWidget(button, i // 2, i % 2, 1, 2 if name == "toggle_boxes" else 1)
+        self.buttons["toggle_boxes"].setCheckable(True)
         self.search = {
             "view": _button(*SEARCHES["view"]),
             "image": _button(*SEARCHES["image"]),
         }
+        row = grid.rowCount()
         for column, (name, button) in enumerate(self.search.items()):
             button.clicked.connect(getattr(self.controller.search, f"in_{name}"))
-            grid.addWidget(button, len(self.buttons) // 2, column)
+            grid.addWidget(button, row, column)
         self.buttons["accept"].setStyleSheet(
             "QPushButton:enabled { background-color: #1d7f54; color: white; font-weight: 600; }"
             "QPushButton:enabled:hover { background-color: #239a66; }"
@@ -202,6 +205,7 @@ class Form(QWidget):
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
         self.buttons["reopen"].setEnabled(bool(session.accepted))
+        self.buttons["toggle_boxes"].setChecked(it.boxes.on)
         self._render_search()
         number = len(session.accepted)
         self.count.setText(f"Objects kept in this session: {number}" if number else "")

@@ -42,4 +42,5 @@ KEYS = (
     Key("redo", "Control-Shift-Z", f"{_CONTROL}{_SHIFT}Z"),
     Key("reopen", "G", "G"),
     Key("hide", "H", "hold H", hold=True),
+    Key("toggle_boxes", "W", "W"),
 )

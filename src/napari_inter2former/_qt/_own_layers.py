@@ -116,7 +116,7 @@ class ClicksLayer:
     layout : StackLayout
         Its axes.
     actions : object
-        Has a method for every key (see `KEYS`).
+        Has a method for every key (see `KEYS`), and `boxes`, which a drag draws.
     """
 
     def __init__(self, image: Image, layout: StackLayout, actions: Any) -> None:
@@ -135,7 +135,8 @@ class ClicksLayer:
             **transform_of(image, layout),
         )
         self.layer.feature_defaults = {"positive": [True]}
-        self.layer.mouse_drag_callbacks.insert(0, choose_polarity)
+        self._mouse = [choose_polarity, actions.boxes.drag]
+        self.layer.mouse_drag_callbacks[:0] = self._mouse
         for key in KEYS:
             method = getattr(actions, key.action)
             self.layer.bind_key(key.napari, _held(method) if key.hold else _pressed(method))
@@ -149,8 +150,9 @@ class ClicksLayer:
         """Unbind keys and mouse, for when the layer outlives the widget."""
         for key in KEYS:
             self.layer.bind_key(key.napari, None)
-        if choose_polarity in self.layer.mouse_drag_callbacks:
-            self.layer.mouse_drag_callbacks.remove(choose_polarity)
+        for callback in self._mouse:
+            if callback in self.layer.mouse_drag_callbacks:
+                self.layer.mouse_drag_callbacks.remove(callback)
 
     @property
     def quiet(self) -> bool:

@@ -53,7 +53,7 @@ class Status:
         self.info(text)
 
 
-def todo(scene: Scene, state: State, model_ready: bool) -> str:
+def todo(scene: Scene, state: State, model_ready: bool, boxes: bool) -> str:
     """Say what the user can do now."""
     if scene.image is None:
         return "Open an image: drop a file here, or File ▸ Open Sample ▸ Inter2Former."
@@ -69,7 +69,7 @@ def todo(scene: Scene, state: State, model_ready: bool) -> str:
         return f"Your click is taken: its mask comes when the {what} is ready."
     if state.clicks:
         return "Correct the mask with more clicks, or press Enter to keep it."
-    return "Click an object."
+    return "Drag a box round an object, or click it." if boxes else "Click an object."
 
 
 def _pixels(count: int) -> str:

@@ -116,7 +116,7 @@ class Step:
     Parameters
     ----------
     name : str
-        What was done: "click", "accept", "discard", "reopen" or "search".
+        What was done: "click", "box", "accept", "discard", "reopen" or "search".
     write : Write, optional
         Labels to write.
     request : int, optional
@@ -168,7 +168,9 @@ class Session:
         """Whether `redo` would do something."""
         return bool(self._redo)
 
-    def set_clicks(self, clicks: tuple[Click, ...], plane: Plane) -> Step | None:
+    def set_clicks(
+        self, clicks: tuple[Click, ...], plane: Plane, name: str = "click"
+    ) -> Step | None:
         """Replace the current object's clicks: one was added, moved or deleted.
 
         Parameters
@@ -177,6 +179,8 @@ class Session:
             All clicks of the object.
         plane : Plane
             Where they are.
+        name : str
+            What was done.
 
         Returns
         -------
@@ -186,8 +190,8 @@ class Session:
         if clicks == self.state.clicks:
             return None
         state = State(clicks, plane if clicks else None, None, self.state.reopened)
-        self._go(_Past("click", state))
-        return Step("click", None, self._ask())
+        self._go(_Past(name, state))
+        return Step(name, None, self._ask())
 
     def receive(self, request: int, mask: MaskLike) -> bool:
         """Take the mask of a request.
