@@ -172,3 +172,17 @@ def test_another_plane_takes_no_box_of_this_object(
     hand.drag((5, 5), (15, 15))
     assert places(bench) == [*CORNERS, (25, 35, True)]
     assert "slice 1" in bench.said
+
+
+def test_in_3d_a_drag_turns_the_view(bench: Any, hand: Hand) -> None:
+    bench.viewer.add_image(np.zeros((3, 60, 80), np.uint8), name="stack")
+    bench.it.choose_image(bench.viewer.layers["stack"])
+    bench.idle()
+    hand.key(Qt.Key.Key_W)
+    bench.viewer.dims.ndisplay = 3
+    bench.qtbot.wait(100)
+    angles = tuple(camera_of(bench.viewer).angles)
+    hand.drag((10, 20), (40, 50))
+    bench.idle()
+    assert bench.clicks == ()
+    assert tuple(camera_of(bench.viewer).angles) != angles

@@ -239,7 +239,7 @@ def filaments(side: int, size: float, rng: np.random.Generator) -> LabelMap:
     """Long thin objects that cross: filaments, fibres, hyphae, worms."""
     canvas = blank(side)
     width = float(np.clip(size * rng.uniform(0.06, 0.25), 2, 16))
-    count = int(rng.integers(2, 14))
+    count = int(rng.integers(1, 14))
     bend = rng.uniform(0.02, 0.3)
     step = max(size / 3, 5)
     steps = int(rng.integers(6, 24))
@@ -300,16 +300,16 @@ def relative_depth(labels: LabelMap, deep: NDArray[np.float32]) -> NDArray[np.fl
 
 
 SHAPES: dict[Shape, float] = {
-    blobs: 0.19,
-    colonies: 0.09,
-    tissue: 0.1,
-    rods: 0.07,
-    packed: 0.24,
-    filaments: 0.06,
-    branched: 0.08,
-    patches: 0.06,
+    blobs: 0.16,
+    colonies: 0.08,
+    tissue: 0.09,
+    rods: 0.09,
+    packed: 0.18,
+    filaments: 0.13,
+    branched: 0.12,
+    patches: 0.05,
     crystals: 0.05,
-    leaves: 0.06,
+    leaves: 0.05,
 }
 """All shapes and how often they are drawn."""
 

@@ -50,7 +50,10 @@ class BoxDrawer:
         """Follow the mouse from press to release: a mouse callback of the clicks layer."""
         if not self.on or str(layer.mode) != "add" or event.button != 1 or event.modifiers:
             return
-        plane = self._it.session.state.plane or self._it.scene.plane()
+        shown = self._it.scene.plane()
+        if shown is None:  # as in the 3-D view, which a drag turns
+            return
+        plane = self._it.session.state.plane or shown
         pressed, far = np.array(event.pos), False
         start = stop = np.array(layer.world_to_data(event.position))
         yield
@@ -58,8 +61,7 @@ class BoxDrawer:
             event.handled = True  # the view stays where it is
             stop = np.array(layer.world_to_data(event.position))
             far = float(np.linalg.norm(event.pos - pressed)) >= DRAG_PIXELS
-            if plane is not None:
-                self._show(plane, start, stop)
+            self._show(plane, start, stop)
             yield
         if far:
             self._finish(plane, start, stop)
@@ -77,12 +79,10 @@ class BoxDrawer:
         outline[outline == 1] = 0
         scene.preview.show(scene.image, plane, (r0, c0, r1 + 1, c1 + 1), outline)
 
-    def _finish(self, plane: Plane | None, start: Point, stop: Point) -> None:
+    def _finish(self, plane: Plane, start: Point, stop: Point) -> None:
         """Make a box of what was drawn."""
         it = self._it
         try:
-            if plane is None:
-                raise PromptError(it.scene.why_no_plane())
             points = np.array([_on(plane, start), _on(plane, stop)])
             first, last = read_clicks(plane, points, [False, False])
             if min(abs(first.row - last.row), abs(first.column - last.column)) < LEAST_SIDE:
