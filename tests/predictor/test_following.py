@@ -99,14 +99,20 @@ def colony(fake):
     return fake
 
 
-def test_a_box_shows_how_near_to_look(colony, iou):
-    shape = (1000, 1000)
-    image = np.zeros(shape)
+def cells() -> tuple[np.ndarray, np.ndarray]:
+    """Draw a colony of square cells; also return one of them, round (486, 514)."""
+    image = np.zeros((1000, 1000))
     for row in range(200, 800, 14):
         for column in range(200, 800, 14):
             image[row : row + 12, column : column + 12] = 1
-    truth = np.zeros(shape, bool)
+    truth = np.zeros(image.shape, bool)
     truth[480:492, 508:520] = True
+    return image, truth
+
+
+def test_a_box_shows_how_near_to_look(colony, iou):
+    image, truth = cells()
+    shape = image.shape
     predictor = Predictor(colony)
     predictor.set_image(image)
     cell, frame = Click(486, 514), box(478, 506, 493, 521)
@@ -116,6 +122,50 @@ def test_a_box_shows_how_near_to_look(colony, iou):
         mask = predictor.predict(prompts)
         assert iou(mask.to_full(shape), truth) > 0.9
         assert mask.zoom > whole.zoom
+
+
+def test_negative_clicks_far_away_do_not_keep_the_window_wide(colony, iou):
+    image, truth = cells()
+    whole = colony.decode
+
+    def nearest(features, reference):
+        """Give what is nearer to a negative click than to a positive one to another object."""
+        decoded, labels = whole(features, reference), reference.numpy()
+        if (labels == 0).any():
+            to_it, to_other = (
+                cv2.distanceTransform((labels != label).astype(np.uint8), cv2.DIST_L2, 5)
+                for label in (4, 0)
+            )
+            r0, c0, r1, c1 = decoded.box
+            decoded.logits[torch.from_numpy((to_it > to_other)[r0:r1, c0:c1])] = -10
+        return decoded
+
+    colony.decode = nearest
+    predictor = Predictor(colony)
+    predictor.set_image(image)
+    clicks = [Click(486, 514)]
+    assert iou(predictor.predict(clicks).to_full(image.shape), truth) < 0.01
+    for row, column in ((-250, 0), (0, 250), (20, 0), (0, -20), (-20, 0), (0, 20)):
+        clicks.append(Click(486 + row, 514 + column, positive=False))
+    mask = predictor.predict(clicks)
+    # All clicks lie in a window of 128 pixels at a zoom of 1/4 only.
+    assert mask.zoom > 1
+    assert iou(mask.to_full(image.shape), truth) > 0.9
+
+
+def test_a_negative_click_beyond_the_window_changes_nothing(fake, disc):
+    truth = disc((4000, 4000), 2000, 2000, 25)
+    predictor = Predictor(fake)
+    predictor.set_image(truth)
+    clicks = [Click(2000, 2000), Click(2030, 2000, positive=False)]
+    mask, decoded = predictor.predict(clicks), fake.decoded
+    beyond = [*clicks, Click(3000, 3000, positive=False)]
+    assert predictor.predict(beyond).digest() == mask.digest()
+    assert fake.decoded == decoded
+    # Nor does it speak at the window's border, where it would be nearest.
+    further = Click(2003, 2001)
+    again = predictor.predict([*beyond, further])
+    assert again.digest() == predictor.predict([*clicks, further]).digest()
 
 
 def test_negative_clicks_alone_draw_nothing_and_do_no_harm(fake, disc, iou):

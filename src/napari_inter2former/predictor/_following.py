@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from napari_inter2former.predictor import _hints as hints
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._drawing import Drawing, Extent, measure, to_mask
 from napari_inter2former.predictor._inputs import clicks_rect, in_window, pixel_of
 from napari_inter2former.prompts import Prompt, flatten
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -171,24 +172,25 @@ class Follower:
         """Take the last of `prompts` in, after `state`; move the window if that is needed."""
         shape, side = self.source.shape, self.side
         clicks = clicks_rect(flatten(prompts))
+        needed = clicks_rect(hints.needed(prompts))
         # What lies round an object, like a box, may be said before what it is.
-        first = state is None or (previous is None and not _any_positive(prompts[:-1]))
-        frame = _frame(prompts if first else prompts[-1:], prompts)
-        part = None if state is None or first else _missing_part(state.extent, prompts[-1:])
+        first = state is None or (previous is None and not hints.any_positive(prompts[:-1]))
+        frame = hints.frame(prompts if first else prompts[-1:], prompts)
+        part = None if state is None or first else hints.missing_part(state.extent, prompts[-1:])
         if state is None or first or frame is not None:
             window = self.first_window(clicks, previous, start, frame)
             found = self._replay(window, prompts, previous)
         elif part is not None:
-            window = self._wider_window(clicks, part, state, previous)
+            window = self._wider_window(prompts, part, state, previous)
             found = self._replay(window, prompts, previous)
-        elif geometry.contains(state.window, clicks, shape, side):
+        elif geometry.contains(state.window, needed, shape, side):
             found = self._step(state, prompts, previous)
         else:
-            window = self._window_round(clicks, state.extent, previous, state.window.exponent)
+            window = self._window_round(prompts, state.extent, previous, state.window.exponent)
             found = self._replay(window, prompts, previous)
-        found = self._settled(found, clicks, prompts, previous)
+        found = self._settled(found, prompts, previous)
         if previous is None and (first or part is not None) and in_doubt(found, prompts):
-            found = self._searched(found, clicks, prompts)
+            found = self._searched(found, prompts)
         return found
 
     def _limits(self) -> tuple[int, int]:
@@ -196,20 +198,18 @@ class Follower:
         low = max(geometry.lowest_exponent(shape, side), self.source.lowest_exponent(side))
         return low, geometry.HIGHEST_EXPONENT
 
-    def _settled(
-        self, state: State, clicks: Rect, prompts: tuple[Prompt, ...], previous: Mask | None
-    ) -> State:
+    def _settled(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
         """Change the zoom until the object is neither small nor large in its window."""
         low, high = self._limits()
         for change in range(MOST_CHANGES):
             extent, old = state.extent, state.window.exponent
-            if extent.rect is None and (change or not _any_positive(prompts)):
+            if extent.rect is None and (change or not hints.any_positive(prompts)):
                 break  # nothing found: look closer once, not again
             wanted = geometry.choose_exponent(old, self.side, extent.size, extent.touches)
             new = min(max(wanted, low), high)
             if (new - old) * (wanted - old) <= 0:
                 break
-            window = self._window_round(clicks, extent, previous, new)
+            window = self._window_round(prompts, extent, previous, new)
             if wanted > old and window.exponent <= old:
                 break  # the prompts lie too far apart to look closer
             # Never back to a zoom that was left, so this ends.
@@ -218,20 +218,22 @@ class Follower:
         return state
 
     def _wider_window(
-        self, clicks: Rect, part: Rect, state: State, previous: Mask | None
+        self, prompts: tuple[Prompt, ...], part: Rect, state: State, previous: Mask | None
     ) -> Window:
         """Window that holds a missing part too, unless that can't be read in reasonable time."""
         shape, side, start = self.source.shape, self.side, state.window.exponent
+        clicks = clicks_rect(hints.needed(prompts))
         rect = geometry.union((clicks, part) if previous is None else (clicks, part, previous.box))
         rect = (max(rect[0], 0), max(rect[1], 0), min(rect[2], shape[0]), min(rect[3], shape[1]))
         exponent = geometry.fit_exponent(rect, shape, side, start)
         if exponent < min(start, self._limits()[0]):
-            return self._window_round(clicks, state.extent, previous, start)
+            return self._window_round(prompts, state.extent, previous, start)
         return geometry.place(rect, shape, exponent, side)
 
-    def _searched(self, state: State, clicks: Rect, prompts: tuple[Prompt, ...]) -> State:
+    def _searched(self, state: State, prompts: tuple[Prompt, ...]) -> State:
         """Try zooms near and, with each prompt, further from that of `state`; keep the best."""
         shape, side = self.source.shape, self.side
+        clicks = clicks_rect(hints.needed(prompts))
         best = state
         tried = {state.window.exponent}
         for wanted in search_exponents(state.window.exponent, len(prompts), *self._limits()):
@@ -246,12 +248,22 @@ class Follower:
                 best = other
             if best.stability >= CONVINCING:
                 break
-        return best if best is state else self._settled(best, clicks, prompts, None)
+        return best if best is state else self._settled(best, prompts, None)
 
     def _window_round(
-        self, clicks: Rect, extent: Extent, previous: Mask | None, start: int
+        self, prompts: tuple[Prompt, ...], extent: Extent, previous: Mask | None, start: int
     ) -> Window:
-        """Window that holds all clicks and the previous mask, and the object if that is cheap."""
+        """Window that holds clicks and the previous mask, and the object if that is cheap.
+
+        All clicks, or else those without which it can be nearer to the zoom of `start`.
+        """
+        every = self._round(clicks_rect(flatten(prompts)), extent, previous, start)
+        if every.exponent >= start:
+            return every
+        fewer = self._round(clicks_rect(hints.needed(prompts)), extent, previous, start)
+        return fewer if fewer.exponent > every.exponent else every
+
+    def _round(self, clicks: Rect, extent: Extent, previous: Mask | None, start: int) -> Window:
         shape, side = self.source.shape, self.side
         rect = clicks if previous is None else geometry.union((clicks, previous.box))
         if extent.rect is not None:
@@ -267,15 +279,19 @@ class Follower:
         features = self.features(window)
         mask = None if previous is None else in_window(previous, window)
         reference = self._engine.new_reference(window, mask)
-        for count in range(1, len(prompts) + 1):
-            drawing = self._engine.step(features, reference, prompts[:count], window)
+        seen = hints.seen(prompts, window)
+        for count in range(1, len(seen) + 1):
+            drawing = self._engine.step(features, reference, seen[:count], window)
         return self._finished(window, reference, drawing, prompts, previous)
 
     def _step(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
         """Only the last prompt, in the same window."""
+        if not hints.seen(prompts[-1:], state.window):
+            return state
         reference = state.reference.clone()
         features = self.features(state.window)
-        drawing = self._engine.step(features, reference, prompts, state.window)
+        seen = hints.seen(prompts, state.window)
+        drawing = self._engine.step(features, reference, seen, state.window)
         return self._finished(state.window, reference, drawing, prompts, previous)
 
     def _finished(
@@ -306,47 +322,7 @@ def in_doubt(state: State, prompts: tuple[Prompt, ...]) -> bool:
     At a wrong zoom the network draws some texture of the object, or what surrounds it, and is
     unsure of it: stability tells the two apart.
     """
-    return state.stability < DOUBTFUL and _any_positive(prompts[-1:])
-
-
-def _frame(candidates: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> Rect | None:
-    """Return the last of some boxes or polygons round all positive clicks, image coordinates."""
-    inner = [click for click in flatten(prompts) if click.positive]
-    for prompt in reversed(candidates):
-        corners = flatten((prompt,))
-        if inner and len(corners) > 2 and not any(click.positive for click in corners):
-            rect = clicks_rect(corners)
-            if geometry.union((rect, clicks_rect(inner))) == rect:
-                return rect
-    return None
-
-
-def _missing_part(extent: Extent, prompt: tuple[Prompt, ...]) -> Rect | None:
-    """Where the rest of an object must be, if a positive click lies far from what was drawn.
-
-    Users, and the click protocol, click the middle of what is missing: the object goes on behind
-    the click about as far as it lies away. Clicks nearer to the mask are corrections.
-
-    Parameters
-    ----------
-    extent : Extent
-        Of the object as it was drawn.
-    prompt : tuple of Prompt
-        The new one.
-
-    Returns
-    -------
-    tuple of float or None
-        Rectangle round the click, image coordinates; None if it is not far.
-    """
-    if extent.rect is None or not _any_positive(prompt):
-        return None
-    r0, c0, r1, c1 = clicks_rect(click for click in flatten(prompt) if click.positive)
-    top, left, bottom, right = extent.rect
-    away = max(top - r0, r1 - bottom, left - c0, c1 - right)
-    if away <= max(bottom - top, right - left) / 2:
-        return None
-    return r0 - away, c0 - away, r1 + away, c1 + away
+    return state.stability < DOUBTFUL and hints.any_positive(prompts[-1:])
 
 
 def search_exponents(exponent: int, prompts: int, low: int, high: int) -> Iterator[int]:
@@ -375,7 +351,3 @@ def search_exponents(exponent: int, prompts: int, low: int, high: int) -> Iterat
             if wanted not in known:
                 known.add(wanted)
                 yield wanted
-
-
-def _any_positive(prompts: Iterable[Prompt]) -> bool:
-    return any(click.positive for click in flatten(prompts))

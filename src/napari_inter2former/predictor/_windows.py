@@ -90,6 +90,11 @@ class Window:
         c = math.floor((column + 0.5) * self.zoom) - self.column
         return min(max(r, 0), self.height - 1), min(max(c, 0), self.width - 1)
 
+    def shows(self, row: float, column: float) -> bool:
+        """Whether an image point lies in the window."""
+        r, c = (row + 0.5) * self.zoom - self.row, (column + 0.5) * self.zoom - self.column
+        return 0 <= r < self.height and 0 <= c < self.width
+
     def inner_borders(self, shape: Shape) -> tuple[bool, bool, bool, bool]:
         """Which borders (top, left, bottom, right) have image beyond them."""
         height, width = zoomed_shape(shape, self.exponent)
