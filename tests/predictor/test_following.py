@@ -9,10 +9,12 @@ import torch
 
 from napari_inter2former.benchmark._large_images import iou_of, textures
 from napari_inter2former.benchmark._objects import click_object
+from napari_inter2former.model.reference_mask import Label
 from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor import _windows as geometry
+from napari_inter2former.predictor._engine import Engine
 from napari_inter2former.predictor._following import search_exponents
-from napari_inter2former.prompts import Click, box
+from napari_inter2former.prompts import Click, box, flatten
 
 from .conftest import FakeDecoded, FakeFeatures
 
@@ -151,6 +153,50 @@ def test_negative_clicks_far_away_do_not_keep_the_window_wide(colony, iou):
     # All clicks lie in a window of 128 pixels at a zoom of 1/4 only.
     assert mask.zoom > 1
     assert iou(mask.to_full(image.shape), truth) > 0.9
+
+
+def test_a_corrected_mask_is_taken_one_step_closer_as_it_is(fake, monkeypatch):
+    """Squares that are smaller with each click, whatever the zoom."""
+    looks = []
+    step = Engine.step
+
+    def noted(self, features, reference, prompts, window):
+        known = int((reference == int(Label.POSSIBLE_FOREGROUND)).sum())
+        looks.append((window.exponent, len(prompts), len(flatten(prompts)), known))
+        return step(self, features, reference, prompts, window)
+
+    def decode(features, reference):
+        half = sides[looks[-1][2]] * 2 ** looks[-1][0] / 2
+        row, column = np.argwhere(reference.numpy() == Label.DEFINITE_FOREGROUND).mean(0)
+        box = (int(row - half), int(column - half), int(row + half), int(column + half))
+        return FakeDecoded(torch.full((box[2] - box[0], box[3] - box[1]), 5.0), box)
+
+    monkeypatch.setattr(Engine, "step", noted)
+    fake.decode = decode
+    predictor = Predictor(fake)
+    predictor.set_image(np.zeros((2000, 2000)))
+    clicks = [Click(1000, 1000), Click(1009, 1000, False), Click(1000, 1009, False)]
+    # A window of 128 pixels suits objects of 22 pixels and more.
+    sides = {1: 26, 2: 24, 3: 16}
+    for count in (1, 2):
+        predictor.predict(clicks[:count])
+    assert looks == [(0, 1, 1, 0), (0, 2, 2, looks[1][3])]
+    looks.clear()
+    mask = predictor.predict(clicks)
+    (_, *same), (closer, *carried) = looks
+    assert same[:2] == [3, 3]
+    assert closer == 1
+    assert carried[:2] == [1, 3]
+    assert carried[2] > 0.8 * 4 * 16**2
+    assert mask.zoom == 2
+    # Further away than one step it is drawn anew.
+    sides[3] = 9
+    predictor = Predictor(fake)
+    predictor.set_image(np.zeros((2000, 2000)))
+    predictor.predict(clicks[:2])
+    looks.clear()
+    predictor.predict(clicks)
+    assert [look[:3] for look in looks] == [(0, 3, 3), (2, 1, 1), (2, 2, 2), (2, 3, 3)]
 
 
 def test_a_negative_click_beyond_the_window_changes_nothing(fake, disc):

@@ -172,7 +172,8 @@ class Follower:
         """Take the last of `prompts` in, after `state`; move the window if that is needed."""
         shape, side = self.source.shape, self.side
         clicks = clicks_rect(flatten(prompts))
-        needed = clicks_rect(hints.needed(prompts))
+        whole = state is not None and not state.extent.touches
+        needed = clicks_rect(hints.needed(prompts)) if whole else clicks
         # What lies round an object, like a box, may be said before what it is.
         first = state is None or (previous is None and not hints.any_positive(prompts[:-1]))
         frame = hints.frame(prompts if first else prompts[-1:], prompts)
@@ -188,7 +189,7 @@ class Follower:
         else:
             window = self._window_round(prompts, state.extent, previous, state.window.exponent)
             found = self._replay(window, prompts, previous)
-        found = self._settled(found, prompts, previous)
+        found = self._settled(found, prompts, previous, corrected=not first)
         if previous is None and (first or part is not None) and in_doubt(found, prompts):
             found = self._searched(found, prompts)
         return found
@@ -198,8 +199,18 @@ class Follower:
         low = max(geometry.lowest_exponent(shape, side), self.source.lowest_exponent(side))
         return low, geometry.HIGHEST_EXPONENT
 
-    def _settled(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
-        """Change the zoom until the object is neither small nor large in its window."""
+    def _settled(
+        self,
+        state: State,
+        prompts: tuple[Prompt, ...],
+        previous: Mask | None,
+        corrected: bool = False,
+    ) -> State:
+        """Change the zoom until the object is neither small nor large in its window.
+
+        A mask that has been `corrected` is taken one step closer as it is. Drawn anew there, it
+        might have lost what clicks have told, and further away it is too coarse to build on.
+        """
         low, high = self._limits()
         for change in range(MOST_CHANGES):
             extent, old = state.extent, state.window.exponent
@@ -214,7 +225,10 @@ class Follower:
                 break  # the prompts lie too far apart to look closer
             # Never back to a zoom that was left, so this ends.
             low, high = (low, old - 1) if wanted < old else (old + 1, high)
-            state = self._replay(window, prompts, previous)
+            if corrected and window.exponent == old + 1:
+                state = self._carried(window, state, prompts, previous)
+            else:
+                state = self._replay(window, prompts, previous)
         return state
 
     def _wider_window(
@@ -255,10 +269,11 @@ class Follower:
     ) -> Window:
         """Window that holds clicks and the previous mask, and the object if that is cheap.
 
-        All clicks, or else those without which it can be nearer to the zoom of `start`.
+        All clicks, or else those with which it can be nearer to the zoom of `start`, unless the
+        object may go on beyond its window.
         """
         every = self._round(clicks_rect(flatten(prompts)), extent, previous, start)
-        if every.exponent >= start:
+        if every.exponent >= start or extent.touches:
             return every
         fewer = self._round(clicks_rect(hints.needed(prompts)), extent, previous, start)
         return fewer if fewer.exponent > every.exponent else every
@@ -282,6 +297,16 @@ class Follower:
         seen = hints.seen(prompts, window)
         for count in range(1, len(seen) + 1):
             drawing = self._engine.step(features, reference, seen[:count], window)
+        return self._finished(window, reference, drawing, prompts, previous)
+
+    def _carried(
+        self, window: Window, state: State, prompts: tuple[Prompt, ...], previous: Mask | None
+    ) -> State:
+        """All prompts at once, on the mask as it is, in a new window."""
+        reference = self._engine.new_reference(window, in_window(state.mask, window))
+        features = self.features(window)
+        seen = flatten(hints.seen(prompts, window))
+        drawing = self._engine.step(features, reference, (seen,), window)
         return self._finished(window, reference, drawing, prompts, previous)
 
     def _step(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
