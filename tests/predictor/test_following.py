@@ -155,6 +155,15 @@ def test_negative_clicks_far_away_do_not_keep_the_window_wide(colony, iou):
     assert iou(mask.to_full(image.shape), truth) > 0.9
 
 
+def test_a_box_stays_in_view_however_small_its_object(fake, disc):
+    truth = disc((1000, 1000), 500, 500, 5)
+    predictor = Predictor(fake)
+    predictor.set_image(truth)
+    # A window of 128 pixels holds the box at this zoom, and would show the disc at four times it.
+    assert predictor.predict([box(475, 475, 525, 525), Click(500, 500)]).zoom <= 2
+    assert predictor.predict([Click(500, 500)]).zoom > 2
+
+
 def test_a_corrected_mask_is_taken_one_step_closer_as_it_is(fake, monkeypatch):
     """Squares that are smaller with each click, whatever the zoom."""
     looks = []

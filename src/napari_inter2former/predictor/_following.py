@@ -173,7 +173,7 @@ class Follower:
         shape, side = self.source.shape, self.side
         clicks = clicks_rect(flatten(prompts))
         whole = state is not None and not state.extent.touches
-        needed = clicks_rect(hints.needed(prompts)) if whole else clicks
+        needed = hints.needed(prompts) if whole else clicks
         # What lies round an object, like a box, may be said before what it is.
         first = state is None or (previous is None and not hints.any_positive(prompts[:-1]))
         frame = hints.frame(prompts if first else prompts[-1:], prompts)
@@ -236,7 +236,7 @@ class Follower:
     ) -> Window:
         """Window that holds a missing part too, unless that can't be read in reasonable time."""
         shape, side, start = self.source.shape, self.side, state.window.exponent
-        clicks = clicks_rect(hints.needed(prompts))
+        clicks = hints.needed(prompts)
         rect = geometry.union((clicks, part) if previous is None else (clicks, part, previous.box))
         rect = (max(rect[0], 0), max(rect[1], 0), min(rect[2], shape[0]), min(rect[3], shape[1]))
         exponent = geometry.fit_exponent(rect, shape, side, start)
@@ -247,7 +247,7 @@ class Follower:
     def _searched(self, state: State, prompts: tuple[Prompt, ...]) -> State:
         """Try zooms near and, with each prompt, further from that of `state`; keep the best."""
         shape, side = self.source.shape, self.side
-        clicks = clicks_rect(hints.needed(prompts))
+        clicks = hints.needed(prompts)
         best = state
         tried = {state.window.exponent}
         for wanted in search_exponents(state.window.exponent, len(prompts), *self._limits()):
@@ -275,7 +275,7 @@ class Follower:
         every = self._round(clicks_rect(flatten(prompts)), extent, previous, start)
         if every.exponent >= start or extent.touches:
             return every
-        fewer = self._round(clicks_rect(hints.needed(prompts)), extent, previous, start)
+        fewer = self._round(hints.needed(prompts), extent, previous, start)
         return fewer if fewer.exponent > every.exponent else every
 
     def _round(self, clicks: Rect, extent: Extent, previous: Mask | None, start: int) -> Window:

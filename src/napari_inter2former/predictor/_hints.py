@@ -22,14 +22,17 @@ def any_positive(prompts: Iterable[Prompt]) -> bool:
     return any(click.positive for click in flatten(prompts))
 
 
-def needed(prompts: tuple[Prompt, ...]) -> tuple[Click, ...]:
-    """Return the clicks that a window has to show: positive ones, or else all.
+def needed(prompts: tuple[Prompt, ...]) -> Rect:
+    """Return the rectangle that a window has to show: a box round the object, or positive clicks.
 
     What is said not to belong, far from the object, must not keep it small in its window: in a
     colony that was taken for one object clicks tell cell from cell, far apart at first.
     """
+    box = frame(prompts, prompts)
+    if box is not None:
+        return box
     clicks = flatten(prompts)
-    return tuple(click for click in clicks if click.positive) or clicks
+    return clicks_rect([click for click in clicks if click.positive] or clicks)
 
 
 def seen(prompts: tuple[Prompt, ...], window: Window) -> tuple[Prompt, ...]:
