@@ -13,7 +13,7 @@ pytestmark = pytest.mark.qt
 
 def test_no_image(bench: Any) -> None:
     bench.open()
-    for action in ("accept", "discard", "undo", "redo", "reopen", "go_on"):
+    for action in ("accept", "discard", "undo", "redo", "reopen", "toggle_boxes", "go_on"):
         getattr(bench.it, action)()
     bench.it.hide(True)
     bench.it.hide(False)

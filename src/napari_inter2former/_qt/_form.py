@@ -205,6 +205,7 @@ class Form(QWidget):
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
         self.buttons["reopen"].setEnabled(bool(session.accepted))
+        self.buttons["toggle_boxes"].setEnabled(scene.layout is not None)
         self.buttons["toggle_boxes"].setChecked(it.boxes.on)
         self._render_search()
         number = len(session.accepted)

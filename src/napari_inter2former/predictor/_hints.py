@@ -1,4 +1,4 @@
-"""What prompts say about where an object is and how large, before anything is drawn."""
+"""What prompts say about where an object is, and how large."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def needed(prompts: tuple[Prompt, ...]) -> Rect:
 
 def seen(prompts: tuple[Prompt, ...], window: Window) -> tuple[Prompt, ...]:
     """Leave out clicks that lie outside a window."""
-    seen: list[Prompt] = []
+    kept: list[Prompt] = []
     for prompt in prompts:
         if isinstance(prompt, Click):
-            seen += [prompt] * window.shows(prompt.row, prompt.column)
+            kept += [prompt] * window.shows(prompt.row, prompt.column)
         elif inside := tuple(c for c in prompt if window.shows(c.row, c.column)):
-            seen.append(inside)
-    return tuple(seen)
+            kept.append(inside)
+    return tuple(kept)
 
 
 def frame(candidates: tuple[Prompt, ...], prompts: tuple[Prompt, ...]) -> Rect | None:
