@@ -333,8 +333,7 @@ class Worker:
         if predictor is None:
             self._tell(say.Failed("predict", "The model or the image isn't ready.", request))
             return
-        if clicks[0].positive:  # else a box, which is seen at a zoom of its own
-            # Encoding first, by itself, so that it is seen as such.
+        if clicks[0].positive:  # by itself, so that it is seen as such; a box has its own zoom
             self._encode(predictor, image, clicks[0].row, clicks[0].column)
         start = time.perf_counter()
         mask = predictor.predict(list(clicks))
