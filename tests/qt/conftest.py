@@ -21,6 +21,8 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from canvas import Hand
+
     from napari_inter2former.prompts import Click
 
 
@@ -117,6 +119,19 @@ class Bench:
             self.idle()
         return self.widget
 
+    def start(self, image: Any, **options: Any) -> Hand:
+        """Show an image with the widget, and lay a hand on the canvas; for `window`."""
+        from canvas import Hand
+        from qtpy.QtWidgets import QApplication
+
+        self.viewer.add_image(image, **options)
+        self.open()
+        QApplication.setActiveWindow(self.viewer.window._qt_window)
+        self.qtbot.wait(200)
+        self.viewer.reset_view()
+        self.qtbot.wait(100)
+        return Hand(self.viewer)
+
     @property
     def it(self) -> Any:
         return self.widget.controller
@@ -173,6 +188,14 @@ def bench(make_napari_viewer: Any, qtbot: Any) -> Iterator[Bench]:
     if bench.widget is not None and bench.it.is_open:
         bench.widget.close()
     assert not [t for t in threading.enumerate() if t.name == "inter2former"]
+
+
+@pytest.fixture
+def window(bench: Bench, make_napari_viewer: Any) -> Bench:
+    """Hold a bench on a viewer that is shown."""
+    bench.viewer = make_napari_viewer(show=True)
+    bench.viewer.window._qt_window.resize(1200, 800)
+    return bench
 
 
 @pytest.fixture

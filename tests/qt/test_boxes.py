@@ -10,7 +10,6 @@ import pytest
 from canvas import Hand
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
 
 from napari_inter2former._qt._places import camera_of
 
@@ -18,17 +17,9 @@ pytestmark = pytest.mark.qt
 
 
 @pytest.fixture
-def hand(bench: Any, make_napari_viewer: Any, picture: Any) -> Hand:
+def hand(window: Any, picture: Any) -> Hand:
     """Hold a mouse over a picture of 60 x 80 pixels, in a viewer that is shown."""
-    bench.viewer = make_napari_viewer(show=True)
-    bench.viewer.window._qt_window.resize(1200, 800)
-    bench.viewer.add_image(picture)
-    bench.open()
-    QApplication.setActiveWindow(bench.viewer.window._qt_window)
-    bench.qtbot.wait(200)
-    bench.viewer.reset_view()
-    bench.qtbot.wait(100)
-    return Hand(bench.viewer)
+    return window.start(picture)
 
 
 def places(bench: Any) -> list[tuple[int, int, bool]]:
@@ -157,9 +148,7 @@ def test_no_box_joins_an_object_that_waits_to_be_kept(bench: Any, hand: Hand) ->
     assert set(np.unique(bench.labels.data)) == {0, 1}
 
 
-def test_another_plane_takes_no_box_of_this_object(
-    bench: Any, make_napari_viewer: Any, hand: Hand
-) -> None:
+def test_another_plane_takes_no_box_of_this_object(bench: Any, hand: Hand) -> None:
     bench.viewer.add_image(np.zeros((3, 60, 80), np.uint8), name="stack")
     bench.it.choose_image(bench.viewer.layers["stack"])
     bench.idle()

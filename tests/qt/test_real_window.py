@@ -6,35 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from canvas import Hand
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
 
 pytestmark = pytest.mark.qt
 
 
-@pytest.fixture
-def window(bench: Any, make_napari_viewer: Any, qtbot: Any) -> Any:
-    """Hold a bench on a viewer that is shown, with its hand."""
-    bench.viewer = make_napari_viewer(show=True)
-    bench.viewer.window._qt_window.resize(1200, 800)
-    return bench
-
-
-def start(bench: Any, image: Any, **options: Any) -> Hand:
-    bench.viewer.add_image(image, **options)
-    bench.open()
-    QApplication.setActiveWindow(bench.viewer.window._qt_window)
-    bench.qtbot.wait(200)
-    bench.viewer.reset_view()
-    bench.qtbot.wait(100)
-    return Hand(bench.viewer)
-
-
 def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
     bench = window
-    hand = start(bench, picture)
+    hand = bench.start(picture)
     hand.click(20, 30)
     bench.idle()
     (click,) = bench.clicks
@@ -98,7 +78,7 @@ def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
 
 def test_keys_work_after_a_button_and_in_the_dock(window: Any, picture: Any) -> None:
     bench = window
-    hand = start(bench, picture)
+    hand = bench.start(picture)
     hand.click(20, 30)
     bench.idle()
     accept = bench.widget.buttons["accept"]
@@ -117,7 +97,7 @@ def test_keys_work_after_a_button_and_in_the_dock(window: Any, picture: Any) -> 
 
 def test_points_are_moved_and_deleted_with_naparis_own_tools(window: Any, picture: Any) -> None:
     bench = window
-    hand = start(bench, picture)
+    hand = bench.start(picture)
     hand.click(20, 30)
     hand.click(40, 30)
     bench.idle()
@@ -139,7 +119,7 @@ def test_points_are_moved_and_deleted_with_naparis_own_tools(window: Any, pictur
 
 def test_scaled_and_moved_image(window: Any, picture: Any) -> None:
     bench = window
-    hand = start(bench, picture, scale=(0.5, 0.25), translate=(100, -7))
+    hand = bench.start(picture, scale=(0.5, 0.25), translate=(100, -7))
     hand.click(100 + 20 * 0.5, -7 + 30 * 0.25)
     bench.idle()
     assert abs(bench.clicks[0].row - 20) < 0.5
