@@ -14,6 +14,7 @@ from napari_inter2former.predictor import Mask, Predictor
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._engine import Engine
 from napari_inter2former.predictor._following import search_exponents
+from napari_inter2former.predictor._hints import refuted
 from napari_inter2former.prompts import Click, box, flatten
 
 from .conftest import FakeDecoded, FakeFeatures
@@ -101,14 +102,38 @@ def colony(fake):
     return fake
 
 
-def cells() -> tuple[np.ndarray, np.ndarray]:
-    """Draw a colony of square cells; also return one of them, round (486, 514)."""
+@pytest.fixture
+def sharing_colony(colony):
+    """Give it a sense of negative clicks: what is nearer to one than to a positive one is cut."""
+    whole = colony.decode
+
+    def decode(features, reference):
+        decoded, labels = whole(features, reference), reference.numpy()
+        if (labels == 0).any():
+            to_it, to_other = (
+                cv2.distanceTransform((labels != label).astype(np.uint8), cv2.DIST_L2, 5)
+                for label in (4, 0)
+            )
+            r0, c0, r1, c1 = decoded.box
+            decoded.logits[torch.from_numpy((to_it > to_other)[r0:r1, c0:c1])] = -10
+        return decoded
+
+    colony.decode = decode
+    return colony
+
+
+def cells(
+    side: int = 12, gap: int = 2, first: int = 200, last: int = 800
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a colony of square cells; also return the one that holds (486, 514)."""
     image = np.zeros((1000, 1000))
-    for row in range(200, 800, 14):
-        for column in range(200, 800, 14):
-            image[row : row + 12, column : column + 12] = 1
     truth = np.zeros(image.shape, bool)
-    truth[480:492, 508:520] = True
+    starts = range(first, last, side + gap)
+    for row in starts:
+        for column in starts:
+            image[row : row + side, column : column + side] = 1
+            if row <= 486 < row + side and column <= 514 < column + side:
+                truth[row : row + side, column : column + side] = True
     return image, truth
 
 
@@ -126,24 +151,9 @@ def test_a_box_shows_how_near_to_look(colony, iou):
         assert mask.zoom > whole.zoom
 
 
-def test_negative_clicks_far_away_do_not_keep_the_window_wide(colony, iou):
+def test_negative_clicks_far_away_do_not_keep_the_window_wide(sharing_colony, iou):
     image, truth = cells()
-    whole = colony.decode
-
-    def nearest(features, reference):
-        """Give what is nearer to a negative click than to a positive one to another object."""
-        decoded, labels = whole(features, reference), reference.numpy()
-        if (labels == 0).any():
-            to_it, to_other = (
-                cv2.distanceTransform((labels != label).astype(np.uint8), cv2.DIST_L2, 5)
-                for label in (4, 0)
-            )
-            r0, c0, r1, c1 = decoded.box
-            decoded.logits[torch.from_numpy((to_it > to_other)[r0:r1, c0:c1])] = -10
-        return decoded
-
-    colony.decode = nearest
-    predictor = Predictor(colony)
+    predictor = Predictor(sharing_colony)
     predictor.set_image(image)
     clicks = [Click(486, 514)]
     assert iou(predictor.predict(clicks).to_full(image.shape), truth) < 0.01
@@ -155,6 +165,42 @@ def test_negative_clicks_far_away_do_not_keep_the_window_wide(colony, iou):
     assert iou(mask.to_full(image.shape), truth) > 0.9
 
 
+def test_a_negative_click_deep_in_a_colony_shows_the_cell(sharing_colony, iou):
+    image, truth = cells(26, 2, 388, 612)
+    predictor = Predictor(sharing_colony)
+    predictor.set_image(image)
+    cell = Click(486, 514)
+    whole = predictor.predict([cell])
+    assert iou(whole.to_full(image.shape), image > 0) > 0.7
+    mask = predictor.predict([cell, Click(530, 514, positive=False)])
+    assert mask.zoom > whole.zoom
+    assert iou(mask.to_full(image.shape), truth) > 0.9
+    # One at the colony's border corrects that border.
+    assert predictor.predict([cell, Click(600, 514, positive=False)]).zoom == whole.zoom
+
+
+@pytest.mark.parametrize(
+    ("row", "positive", "left", "expected"),
+    [
+        (30, False, 20, True),
+        (30, True, 20, False),
+        (6, False, 20, False),  # at the border
+        (30, False, 48, False),  # hardly anything was cut off
+        (130, False, 20, False),  # beyond the window
+    ],
+)
+def test_masks_that_a_click_refutes(row, positive, left, expected):
+    full = np.zeros((200, 200), bool)
+    full[5:55, 5:55] = True
+    after = full.copy()
+    after[5 + left :] = False
+    window = geometry.Window(1, 0, 0, 128, 128)
+    click = Click(row, 30, positive)
+    masks = Mask.from_full(full), Mask.from_full(after)
+    assert refuted(*masks, window, (click,)) == expected
+    assert refuted(*masks, window, ((Click(1, 1), click),)) == expected
+
+
 def test_a_box_stays_in_view_however_small_its_object(fake, disc):
     truth = disc((1000, 1000), 500, 500, 5)
     predictor = Predictor(fake)
@@ -164,48 +210,83 @@ def test_a_box_stays_in_view_however_small_its_object(fake, disc):
     assert predictor.predict([Click(500, 500)]).zoom > 2
 
 
-def test_a_corrected_mask_is_taken_one_step_closer_as_it_is(fake, monkeypatch):
-    """Squares that are smaller with each click, whatever the zoom."""
-    looks = []
-    step = Engine.step
+class Squares:
+    """A stand-in that draws a square of another side, in image pixels, with each click.
 
-    def noted(self, features, reference, prompts, window):
-        known = int((reference == int(Label.POSSIBLE_FOREGROUND)).sum())
-        looks.append((window.exponent, len(prompts), len(flatten(prompts)), known))
-        return step(self, features, reference, prompts, window)
+    ``looks`` gets the zoom's exponent, the numbers of prompts and of clicks, and how many pixels
+    were known of the mask, of each decoding.
+    """
 
-    def decode(features, reference):
-        half = sides[looks[-1][2]] * 2 ** looks[-1][0] / 2
+    def __init__(self, fake, monkeypatch):
+        self.sides: dict[int, int] = {}
+        self.looks: list[tuple[int, int, int, int]] = []
+        step = Engine.step
+
+        def noted(engine, features, reference, prompts, window):
+            known = int((reference == int(Label.POSSIBLE_FOREGROUND)).sum())
+            self.looks.append((window.exponent, len(prompts), len(flatten(prompts)), known))
+            return step(engine, features, reference, prompts, window)
+
+        monkeypatch.setattr(Engine, "step", noted)
+        fake.decode = self.decode
+        self.predictor = Predictor(fake)
+        self.predictor.set_image(np.zeros((2000, 2000)))
+
+    def decode(self, features, reference):
+        exponent, _, clicks, _ = self.looks[-1]
+        half = self.sides[clicks] * 2**exponent / 2
         row, column = np.argwhere(reference.numpy() == Label.DEFINITE_FOREGROUND).mean(0)
-        box = (int(row - half), int(column - half), int(row + half), int(column + half))
-        return FakeDecoded(torch.full((box[2] - box[0], box[3] - box[1]), 5.0), box)
+        height, width = reference.shape
+        top, left = max(int(row - half), 0), max(int(column - half), 0)
+        bottom, right = min(int(row + half), height), min(int(column + half), width)
+        logits = torch.full((bottom - top, right - left), 5.0)
+        return FakeDecoded(logits, (top, left, bottom, right))
 
-    monkeypatch.setattr(Engine, "step", noted)
-    fake.decode = decode
-    predictor = Predictor(fake)
-    predictor.set_image(np.zeros((2000, 2000)))
+
+@pytest.fixture
+def squares(fake, monkeypatch):
+    """Squares in windows of 128 pixels, which suit objects of 22 to 76 pixels."""
+    return Squares(fake, monkeypatch)
+
+
+@pytest.mark.parametrize("smaller", [16, 9])
+def test_a_corrected_mask_is_taken_one_step_closer_as_it_is(squares, smaller):
+    looks = squares.looks
+    squares.sides = {1: 26, 2: 24, 3: smaller}
     clicks = [Click(1000, 1000), Click(1009, 1000, False), Click(1000, 1009, False)]
-    # A window of 128 pixels suits objects of 22 pixels and more.
-    sides = {1: 26, 2: 24, 3: 16}
     for count in (1, 2):
-        predictor.predict(clicks[:count])
+        squares.predictor.predict(clicks[:count])
     assert looks == [(0, 1, 1, 0), (0, 2, 2, looks[1][3])]
     looks.clear()
-    mask = predictor.predict(clicks)
-    (_, *same), (closer, *carried) = looks
-    assert same[:2] == [3, 3]
-    assert closer == 1
-    assert carried[:2] == [1, 3]
-    assert carried[2] > 0.8 * 4 * 16**2
-    assert mask.zoom == 2
-    # Further away than one step it is drawn anew.
-    sides[3] = 9
-    predictor = Predictor(fake)
-    predictor.set_image(np.zeros((2000, 2000)))
-    predictor.predict(clicks[:2])
-    looks.clear()
-    predictor.predict(clicks)
-    assert [look[:3] for look in looks] == [(0, 3, 3), (2, 1, 1), (2, 2, 2), (2, 3, 3)]
+    mask = squares.predictor.predict(clicks)
+    if smaller == 16:
+        (_, *same), (closer, *carried) = looks
+        assert same[:2] == [3, 3]
+        assert closer == 1
+        assert carried[:2] == [1, 3]
+        assert carried[2] > 0.8 * 4 * 16**2
+        assert mask.zoom == 2
+    else:  # further than one step it is drawn anew
+        assert [look[:3] for look in looks] == [(0, 3, 3), (2, 1, 1), (2, 2, 2), (2, 3, 3)]
+
+
+def test_what_only_a_near_look_has_shown_is_not_drawn_anew_from_afar(squares):
+    squares.sides = {1: 60, 2: 18, 3: 20}
+    clicks = [Click(1000, 1000), Click(1010, 1000, False), Click(1011, 1000)]
+    assert squares.predictor.predict(clicks[:1]).zoom == 1
+    assert squares.predictor.predict(clicks[:2]).zoom == 4
+    squares.looks.clear()
+    assert squares.predictor.predict(clicks).zoom == 2
+    near, *wider = squares.looks
+    assert near[:3] == (2, 3, 3)
+    for exponent, prompts, _, known in wider:
+        assert prompts == 1
+        assert known > 0.8 * 4**exponent * 18**2
+    # A click far away says that the near look was wrong: all begins anew.
+    squares.sides[4] = 300
+    squares.looks.clear()
+    squares.predictor.predict([*clicks, Click(1150, 1000)])
+    assert [look[1] for look in squares.looks[:4]] == [1, 2, 3, 4]
 
 
 def test_a_negative_click_beyond_the_window_changes_nothing(fake, disc):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from napari_inter2former.predictor import _hints as hints
 from napari_inter2former.predictor import _windows as geometry
 from napari_inter2former.predictor._drawing import Drawing, Extent, measure, to_mask
+from napari_inter2former.predictor._features import WindowFeatures
 from napari_inter2former.predictor._inputs import clicks_rect, in_window, pixel_of
 from napari_inter2former.prompts import Prompt, flatten
 
@@ -33,6 +34,8 @@ CONVINCING = 0.45
 """From this stability on no other zoom is tried."""
 SEARCH_STEP = 2
 """Zoom steps between the windows that are tried: an object looks right in a range of as many."""
+NARROWING_STEPS = 3
+"""Zoom steps that the window goes nearer, at most, where most of a mask was not the object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,9 @@ class State:
         In image pixels.
     stability : float
         How sure the network is of the mask's border, 0 to 1; see `Drawing`.
+    narrowed : bool
+        Whether a wider look has taken the object for part of something larger, as it would again:
+        the mask is then carried along when the window moves, and not drawn anew.
     """
 
     window: Window
@@ -58,12 +64,14 @@ class State:
     extent: Extent
     mask: Mask
     stability: float
+    narrowed: bool = False
 
 
 class Follower:
     """Take prompts of objects of one image in, one by one.
 
-    All that it decides follows from the image, the prompts and the previous mask alone.
+    All that it decides follows from the image, the prompts and the previous mask alone. Its
+    `features` are those of the image's windows.
 
     Parameters
     ----------
@@ -86,48 +94,8 @@ class Follower:
     ) -> None:
         self.source = source
         self.side = side
+        self.features = WindowFeatures(source, engine, stored)
         self._engine = engine
-        self._stored = stored
-        self._keys: dict[Window, str] = {}
-
-    def features(self, window: Window) -> Any:
-        """Features of a window, from the cache or made now."""
-        key = self._keys.get(window)
-        if key is not None and (features := self._engine.features.get(key)) is not None:
-            return features
-        pixels, key = self._pixels(window)
-        features = self._engine.features.get(key)
-        if features is None and self._stored is not None:
-            features = self._stored.get(key)
-            if features is not None:
-                self._engine.features.put(key, features, int(features.nbytes))
-        if features is None:
-            features = self._engine.encode(pixels, key)
-            if self._stored is not None:
-                self._stored.put(key, features)
-        return features
-
-    def store(self, window: Window) -> bool:
-        """Make sure that the features of a window are on disk; return whether they were not."""
-        assert self._stored is not None
-        pixels, key = self._pixels(window)
-        if self._stored.touch(key):
-            return False
-        self._stored.put(key, self._engine.encode(pixels, key))
-        return key in self._stored
-
-    def _pixels(self, window: Window) -> tuple[Any, str]:
-        """Read a window; also return the name of its content."""
-        pixels = self.source.read(
-            window.row, window.column, window.height, window.width, window.exponent
-        )
-        key = self._keys[window] = self._engine.key(pixels)
-        return pixels, key
-
-    def is_ready(self, window: Window) -> bool:
-        """Whether the features of a window are there."""
-        key = self._keys.get(window)
-        return key is not None and key in self._engine.features
 
     def first_window(
         self,
@@ -188,10 +156,14 @@ class Follower:
             found = self._step(state, prompts, previous)
         else:
             window = self._window_round(prompts, state.extent, previous, state.window.exponent)
-            found = self._replay(window, prompts, previous)
+            found = self._moved(window, state, prompts, previous)
         found = self._settled(found, prompts, previous, corrected=not first)
-        if previous is None and (first or part is not None) and in_doubt(found, prompts):
-            found = self._searched(found, prompts)
+        if previous is not None:
+            return found
+        if (first or part is not None) and in_doubt(found, prompts):
+            return self._searched(found, prompts)
+        if state is not None and hints.refuted(state.mask, found.mask, state.window, prompts[-1:]):
+            return self._narrowed(found, prompts)
         return found
 
     def _limits(self) -> tuple[int, int]:
@@ -228,7 +200,7 @@ class Follower:
             if corrected and window.exponent == old + 1:
                 state = self._carried(window, state, prompts, previous)
             else:
-                state = self._replay(window, prompts, previous)
+                state = self._moved(window, state, prompts, previous)
         return state
 
     def _wider_window(
@@ -264,6 +236,19 @@ class Follower:
                 break
         return best if best is state else self._settled(best, prompts, None)
 
+    def _narrowed(self, state: State, prompts: tuple[Prompt, ...]) -> State:
+        """Look as much nearer than `state` as shows an object that suits its window, if any."""
+        shape, side = self.source.shape, self.side
+        needed, old = hints.needed(prompts), state.window.exponent
+        for exponent in range(min(old + NARROWING_STEPS, self._limits()[1]), old, -1):
+            if geometry.fit_exponent(needed, shape, side, exponent) < exponent:
+                continue
+            found = self._replay(geometry.place(needed, shape, exponent, side), prompts, None)
+            size, touches = found.extent.size, found.extent.touches
+            if geometry.choose_exponent(exponent, side, size, touches) == exponent:
+                return replace(found, narrowed=True)
+        return state
+
     def _window_round(
         self, prompts: tuple[Prompt, ...], extent: Extent, previous: Mask | None, start: int
     ) -> Window:
@@ -289,9 +274,17 @@ class Follower:
         exponent = geometry.fit_exponent(rect, shape, side, start)
         return geometry.place(rect, shape, exponent, side)
 
+    def _moved(
+        self, window: Window, state: State, prompts: tuple[Prompt, ...], previous: Mask | None
+    ) -> State:
+        """All prompts in another window: drawn anew, unless only a near look shows the object."""
+        if state.narrowed:
+            return self._carried(window, state, prompts, previous)
+        return self._replay(window, prompts, previous)
+
     def _replay(self, window: Window, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
         """All prompts in a new window."""
-        features = self.features(window)
+        features = self.features.get(window)
         mask = None if previous is None else in_window(previous, window)
         reference = self._engine.new_reference(window, mask)
         seen = hints.seen(prompts, window)
@@ -304,20 +297,22 @@ class Follower:
     ) -> State:
         """All prompts at once, on the mask as it is, in a new window."""
         reference = self._engine.new_reference(window, in_window(state.mask, window))
-        features = self.features(window)
+        features = self.features.get(window)
         seen = flatten(hints.seen(prompts, window))
         drawing = self._engine.step(features, reference, (seen,), window)
-        return self._finished(window, reference, drawing, prompts, previous)
+        found = self._finished(window, reference, drawing, prompts, previous)
+        return replace(found, narrowed=state.narrowed)
 
     def _step(self, state: State, prompts: tuple[Prompt, ...], previous: Mask | None) -> State:
         """Only the last prompt, in the same window."""
         if not hints.seen(prompts[-1:], state.window):
             return state
         reference = state.reference.clone()
-        features = self.features(state.window)
+        features = self.features.get(state.window)
         seen = hints.seen(prompts, state.window)
         drawing = self._engine.step(features, reference, seen, state.window)
-        return self._finished(state.window, reference, drawing, prompts, previous)
+        found = self._finished(state.window, reference, drawing, prompts, previous)
+        return replace(found, narrowed=state.narrowed)
 
     def _finished(
         self,

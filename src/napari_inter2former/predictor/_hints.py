@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_inter2former._depth import squared_depth
 from napari_inter2former.predictor import _windows as geometry
-from napari_inter2former.predictor._inputs import clicks_rect
+from napari_inter2former.predictor._inputs import clicks_rect, in_window
 from napari_inter2former.prompts import Click, Prompt, flatten
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from napari_inter2former.predictor._drawing import Extent
+    from napari_inter2former.predictor._mask import Mask
     from napari_inter2former.predictor._windows import Rect, Window
 
-__all__ = ["any_positive", "frame", "missing_part", "needed", "seen"]
+__all__ = ["any_positive", "frame", "missing_part", "needed", "refuted", "seen"]
+
+FAR = 0.3
+"""A positive click further from a mask than this share of its longer side tells of a missing part;
+a nearer one corrects the border."""
+DEEP = 0.6
+"""A negative click is deep in a mask from this share of its largest depth on."""
+REFUTED = 0.8
+"""A mask is refuted by a deep negative click that leaves no more than this share of its area."""
 
 
 def any_positive(prompts: Iterable[Prompt]) -> bool:
@@ -81,6 +91,33 @@ def missing_part(extent: Extent, prompt: tuple[Prompt, ...]) -> Rect | None:
     r0, c0, r1, c1 = clicks_rect(click for click in flatten(prompt) if click.positive)
     top, left, bottom, right = extent.rect
     away = max(top - r0, r1 - bottom, left - c0, c1 - right)
-    if away <= max(bottom - top, right - left) / 2:
+    if away <= FAR * max(bottom - top, right - left):
         return None
     return r0 - away, c0 - away, r1 + away, c1 + away
+
+
+def refuted(before: Mask, after: Mask, window: Window, prompt: tuple[Prompt, ...]) -> bool:
+    """Whether a negative click says that most of what was drawn is not the object.
+
+    Users, and the click protocol, click the middle of what is too much. If that is about as deep in
+    the mask as any of its pixels, the object is one of the many that were taken for it, or a part.
+
+    Parameters
+    ----------
+    before, after : Mask
+        As it was drawn without the new prompt, and with it.
+    window : Window
+        Where it was drawn before.
+    prompt : tuple of Prompt
+        The new one.
+    """
+    if after.area > REFUTED * before.area:
+        return False
+    depth = squared_depth(in_window(before, window))
+    deep = DEEP**2 * depth.max()
+    return any(
+        not click.positive
+        and window.shows(click.row, click.column)
+        and 0 < deep <= depth[window.to_input(click.row, click.column)]
+        for click in flatten(prompt)
+    )

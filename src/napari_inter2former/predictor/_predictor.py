@@ -243,7 +243,7 @@ class Predictor:
             follower = self._image()
             clicks = flatten(clicks_inside((Click(row, column),), follower.source.shape))
             rect = clicks_rect(clicks)
-            follower.features(follower.first_window(rect, None, zoom_exponent(zoom)))
+            follower.features.get(follower.first_window(rect, None, zoom_exponent(zoom)))
 
     def is_ready(self, row: float, column: float, zoom: float | None = None) -> bool:
         """Whether a first click there would find its window encoded. Never waits."""
@@ -251,7 +251,7 @@ class Predictor:
         if follower is None:
             return False
         rect = clicks_rect((Click(row, column),))
-        return follower.is_ready(follower.first_window(rect, None, zoom_exponent(zoom)))
+        return follower.features.is_ready(follower.first_window(rect, None, zoom_exponent(zoom)))
 
     def first_windows(
         self, zoom: float | None = None, region: tuple[int, int, int, int] | None = None
@@ -300,7 +300,7 @@ class Predictor:
         if self._stored is None:
             raise ValueError("The predictor has no cache on disk: make it with disk_cache=True.")
         with self._lock:
-            return self._image().store(window)
+            return self._image().features.store(window)
 
     def _image(self) -> Follower:
         if self._follower is None:
