@@ -188,6 +188,7 @@ def card_text(weights: Path, content: CardContent, pictures: Mapping[str, Any]) 
             f"{training['masks']:,} masks with simulated clicks."
         ),
         *_mean_of(training.get("mean_of_hours", [])),
+        *_mean_with(training.get("mean_with")),
         *_score(training.get("score", {})),
         "- Images are normalised per channel by percentiles 1 to 99.8.",
         "- Licence: BSD-3-Clause.",
@@ -208,6 +209,12 @@ def _mean_of(hours: list[float]) -> list[str]:
     *first, last = (f"{each}" for each in hours)
     parts = f"{', '.join(first)} and {last}"
     return [f"- The weights are the mean of those after {parts} hours."]
+
+
+def _mean_with(sha256: str | None) -> list[str]:
+    if not sha256:
+        return []
+    return [f"- The weights are the mean of what that gave and of others (`{sha256[:12]}...`)."]
 
 
 def _score(score: Mapping[str, int]) -> list[str]:

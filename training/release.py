@@ -5,8 +5,9 @@ pictures. Else twice: once before ``inter2former evaluate --report DIR``, once w
 (``--evaluation``, ``--report``).
 
 Weights that were changed after training (``score.py``) are released by ``--weights``. Several
-checkpoints of one run give the mean of their weights, which is often better than any of
-them (model soups: Wortsman et al., 2022).
+checkpoints of one run give the mean of their weights, and ``--mean-with`` that with the weights
+which the run began from, which is often better than any of them (model soups, and robust
+fine-tuning: both Wortsman et al., 2022).
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ def trained_weights(options: argparse.Namespace) -> tuple[Inter2Former, dict[str
         If the weights can't be used.
     """
     known: dict[str, Any] = {}
+    if options.weights and options.mean_with:
+        raise CheckpointError("--mean-with goes with --checkpoint, not with --weights.")
     if options.weights:
         model = load_model(options.weights)
         known = read_metadata(options.weights)["training"]
@@ -140,6 +143,8 @@ def trained_weights(options: argparse.Namespace) -> tuple[Inter2Former, dict[str
     }
     if len(progress) > 1:
         training["mean_of_hours"] = [hours(each) for each in progress]
+    if options.mean_with:
+        training["mean_with"] = average_with(model, options.mean_with)
     return model, training
 
 
@@ -167,6 +172,29 @@ def mean_model(checkpoints: Sequence[Path]) -> tuple[Inter2Former, list[dict[str
                 total[name] = total.get(name, 0) + value / len(loaded)
     model.load_state_dict(total, strict=False)
     return model, [each.progress for _, each in loaded]
+
+
+def average_with(model: Inter2Former, name_or_path: str) -> str:
+    """Replace a model's weights by their mean with others, and return the hash of those.
+
+    Raises
+    ------
+    CheckpointError
+        If they are of another configuration.
+    WeightsError
+        If they can't be used.
+    """
+    other = load_model(name_or_path)
+    if other.config != model.config:
+        raise CheckpointError(
+            f"{name_or_path} is of another configuration than what was trained, so they have no "
+            "mean: --mean-with is for the weights that the run began from."
+        )
+    state, others = model.state_dict(), other.state_dict()
+    for name, value in state.items():
+        if value.is_floating_point():
+            value.lerp_(others[name], 0.5)
+    return other.weights_sha256 or ""
 
 
 def hours(progress: dict[str, Any]) -> float:
@@ -202,6 +230,11 @@ def parser() -> argparse.ArgumentParser:
         "--checkpoint", type=Path, nargs="+", help="of several, the mean of their weights"
     )
     begin.add_argument("--weights", type=Path, help="a weights file that says how it was trained")
+    result.add_argument(
+        "--mean-with",
+        metavar="NAME_OR_PATH",
+        help="the mean of --checkpoint and these weights, say those that the run began from",
+    )
     result.add_argument("--out", type=Path, required=True, help="weights/NAME.safetensors")
     result.add_argument(
         "--data", help="what it was trained on (default: as the weights at --out say)"

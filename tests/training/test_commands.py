@@ -131,6 +131,23 @@ def test_several_checkpoints_give_the_mean_of_their_weights(
     trained = read_metadata(weights)["training"]
     assert trained["mean_of_hours"][1] == trained["hours"] >= 1
     assert f"{trained['hours']} hours." in weights.with_suffix(".md").read_text()
+    # And with the weights that a run began from.
+    begun = tmp_path / "begun.safetensors"
+    model = load_model(weights)
+    sha256 = model.weights_sha256
+    model.load_state_dict({**model.state_dict(), name: other[name] - 1.5})
+    save_weights(begun, model)
+    both = tmp_path / "both.safetensors"
+    with_begun = [*command[:-1], str(both), "--data", "drawn discs.", "--mean-with"]
+    assert release.main([*with_begun, str(begun)]) == 0
+    torch.testing.assert_close(
+        load_model(both).state_dict()[name], other[name] - 0.5, atol=1e-3, rtol=1e-3
+    )
+    assert f"(`{load_model(begun).weights_sha256[:12]}...`)" in both.with_suffix(".md").read_text()
+    assert load_model(weights).weights_sha256 == sha256
+    save_weights(begun, build_model("base"))
+    assert release.main([*with_begun, str(begun)]) == 1
+    assert "they have no mean" in capsys.readouterr().err
     saved.progress["config"] = {**saved.progress["config"], "iou_head": False}
     save_checkpoint(second, saved)
     before = weights.read_bytes()
