@@ -46,6 +46,26 @@ def test_the_readme_has_one_command_to_run_and_one_to_test() -> None:
         assert (ROOT / "scripts" / script).is_file()
 
 
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a forge gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_the_pages_lead_somewhere() -> None:
+    checked = 0
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            if link.startswith("http"):
+                continue
+            name, _, anchor = link.partition("#")
+            target = page.parent / name if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+            checked += 1
+    assert checked > 20
+
+
 def test_commands_in_the_pages_exist() -> None:
     """Each ``inter2former WORD`` is a subcommand and each named script is there."""
     from napari_inter2former.cli import main
