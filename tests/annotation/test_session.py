@@ -19,6 +19,7 @@ from napari_inter2former.annotation import (
     plan_write,
 )
 from napari_inter2former.annotation.found import FoundMask, FoundObjects
+from napari_inter2former.annotation.objects import Accepted
 from napari_inter2former.prompts import Click
 
 PLANE = Plane((0, 1), (0, 0), (20, 20))
@@ -78,6 +79,11 @@ class Desk:
         self.next = max(self.next, number + 1)
         return number
 
+    def reopen(self, number: int) -> Any:
+        record = self.session.accepted["labels", PLANE, number]
+        view = self.labels[PLANE.region(record.edit.box)]
+        return self.do(self.session.reopen(record.as_it_is(view)))
+
 
 def test_click_answer_accept() -> None:
     desk = Desk()
@@ -85,7 +91,7 @@ def test_click_answer_accept() -> None:
     number = desk.accept()
     assert (desk.labels == number).sum() == 9
     assert desk.session.state.clicks == ()
-    assert desk.session.accepted["labels", number].state.clicks == (Click(5, 5),)
+    assert desk.session.accepted["labels", PLANE, number].state.clicks == (Click(5, 5),)
 
 
 def test_stale_answers_are_dropped() -> None:
@@ -163,7 +169,7 @@ def test_reopen_correct_accept_and_back() -> None:
     desk.click(15, 15)
     desk.accept()
     before = desk.labels.copy()
-    desk.do(desk.session.reopen("labels", number))
+    desk.reopen(number)
     assert not (desk.labels == number).any()
     desk.click(5, 8)
     assert desk.accept() == number
@@ -171,7 +177,7 @@ def test_reopen_correct_accept_and_back() -> None:
     for _ in range(3):
         desk.do(desk.session.undo())
     np.testing.assert_array_equal(desk.labels, before)
-    assert ("labels", number) in desk.session.accepted
+    assert ("labels", PLANE, number) in desk.session.accepted
 
 
 def test_discarding_a_reopened_object_restores_it() -> None:
@@ -179,21 +185,74 @@ def test_discarding_a_reopened_object_restores_it() -> None:
     desk.click(5, 5)
     number = desk.accept()
     before = desk.labels.copy()
-    desk.do(desk.session.reopen("labels", number))
+    desk.reopen(number)
     desk.click(9, 9)
     desk.do(desk.session.discard())
     np.testing.assert_array_equal(desk.labels, before)
-    assert ("labels", number) in desk.session.accepted
+    assert ("labels", PLANE, number) in desk.session.accepted
 
 
-def test_reopen_needs_a_finished_object_and_a_known_one() -> None:
+def test_reopen_needs_a_finished_object() -> None:
     desk = Desk()
-    assert desk.session.reopen("labels", 7) is None
     desk.click(5, 5)
     number = desk.accept()
     desk.click(9, 9)
     with pytest.raises(NothingToAcceptError, match="Finish"):
-        desk.session.reopen("labels", number)
+        desk.reopen(number)
+
+
+def test_a_reopened_object_is_given_back_as_the_user_left_it() -> None:
+    desk = Desk()
+    desk.click(5, 5)
+    number = desk.accept()
+    desk.labels[5, 4:7] = 0  # erased
+    desk.labels[12, 12] = number  # painted
+    before = desk.labels.copy()
+    desk.reopen(number)
+    assert (desk.labels == number).sum() == 1
+    desk.do(desk.session.discard())
+    np.testing.assert_array_equal(desk.labels, before)
+    desk.reopen(number)
+    desk.accept()
+    assert (desk.labels == number).sum() == 10
+
+
+def test_an_object_of_unknown_mask_asks_for_it_when_it_is_opened() -> None:
+    session = Session()
+    data = np.full((3, 3), 7)
+    step = session.reopen(Accepted.of_labels("labels", PLANE, (4, 4, 7, 7), data))
+    assert step.request is not None
+    assert session.receive(step.request, mask_of(session.state.clicks))
+
+
+def test_other_weights_leave_no_mask_of_the_former_ones_in_the_history() -> None:
+    desk = Desk()
+    for place in (3, 6, 9):
+        desk.click(place, place)
+    desk.session.undo()
+    desk.session.ask_again()
+    desk.answer()
+    for travel in (desk.session.redo, desk.session.undo, desk.session.undo):
+        step = travel()
+        assert step is not None
+        known = desk.session.state.mask is not None
+        assert known is (len(desk.session.state.clicks) == 2)
+        assert (step.request is None) is known
+        desk.answer()
+
+
+def test_the_history_keeps_no_large_masks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_inter2former.annotation.session.LARGE", 8)
+    desk = Desk()
+    desk.click(5, 5)
+    number = desk.accept()
+    step = desk.session.undo()
+    assert step is not None
+    assert step.request is not None
+    desk.do(step)
+    desk.answer()
+    assert desk.accept() == number + 1
+    assert desk.session.accepted["labels", PLANE, number + 1].state.mask is None
 
 
 class Annotating(RuleBasedStateMachine):
@@ -236,14 +295,14 @@ class Annotating(RuleBasedStateMachine):
     @rule(data=st.data())
     def reopen(self, data: Any) -> None:
         if self.desk.session.state.reopened is None:
-            _, number = data.draw(st.sampled_from(sorted(self.desk.session.accepted)))
-            self.desk.do(self.desk.session.reopen("labels", number))
+            numbers = sorted(number for *_, number in self.desk.session.accepted)
+            self.desk.reopen(data.draw(st.sampled_from(numbers)))
 
     @invariant()
     def the_labels_are_the_accepted_objects(self) -> None:
         if hasattr(self, "desk"):
             numbers = set(np.unique(self.desk.labels).tolist()) - {0}
-            assert numbers == {number for _, number in self.desk.session.accepted}
+            assert numbers == {number for *_, number in self.desk.session.accepted}
 
     def teardown(self) -> None:
         if not hasattr(self, "desk"):

@@ -177,7 +177,7 @@ class Bench:
         self.click(*point)
         self.it.accept()
         (key,) = set(self.it.session.accepted) - before
-        return int(key[1])
+        return int(key[2])
 
 
 @pytest.fixture

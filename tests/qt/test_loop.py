@@ -429,3 +429,71 @@ def test_paint_between_accept_and_undo_survives(bench: Any, picture: Any) -> Non
     bench.it.undo()
     assert bench.labels.data[20, 30] == 9
     assert np.count_nonzero(bench.labels.data) == 1
+
+
+def test_an_object_of_other_origin_shows_its_mask_when_it_is_opened(
+    bench: Any, picture: Any
+) -> None:
+    """Enter at once takes what one click in its middle draws."""
+    layer = bench.viewer.add_image(picture)
+    labels = np.zeros(picture.shape, np.int32)
+    labels[15:26, 25:36] = 4
+    bench.viewer.add_labels(labels)
+    bench.viewer.layers.selection.active = layer
+    bench.open()
+    bench.it.choose_labels(bench.viewer.layers["labels"])
+    bench.idle()
+    bench.viewer.cursor.position = (20, 30)
+    bench.it.reopen()
+    assert not bench.labels.data.any()
+    bench.idle()
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 30))
+    bench.it.accept()
+    np.testing.assert_array_equal(bench.labels.data == 4, disc((60, 80), 20, 30))
+
+
+def test_each_plane_of_an_object_is_opened_where_it_is(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(np.stack([picture] * 4))
+    bench.open()
+    bench.labels.data[:] = np.where(disc((60, 80), 20, 30), 1, 0)
+    bench.labels.refresh()
+    for plane in (1, 3):
+        bench.viewer.dims.set_point(0, plane)
+        bench.viewer.cursor.position = (plane, 20, 30)
+        bench.it.reopen()
+        bench.idle()
+        assert bench.viewer.dims.current_step[0] == plane
+        bench.click(plane, 20, 36)
+        bench.it.accept()
+    area = np.count_nonzero(bench.labels.data, axis=(1, 2))
+    assert area[0] == area[2] < area[1] == area[3]
+    assert set(np.unique(bench.labels.data)) == {0, 1}
+
+
+def test_what_the_user_erased_stays_erased(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.labels.data[18:21, 24:37] = 0
+    before = bench.labels.data.copy()
+    bench.viewer.cursor.position = (23, 30)
+    bench.it.reopen()
+    assert not bench.labels.data.any()
+    bench.it.discard()
+    np.testing.assert_array_equal(bench.labels.data, before)
+
+
+def test_enter_asks_again_for_a_mask_that_failed(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    predictor = bench.predictors[0]
+    real = predictor.predict
+    predictor.predict = lambda prompts: (_ for _ in ()).throw(OSError("The store is away."))
+    bench.click(20, 30)
+    assert "store is away" in bench.said
+    predictor.predict = real
+    bench.it.accept()
+    bench.idle()
+    np.testing.assert_array_equal(bench.labels.data == 1, disc((60, 80), 20, 30))
+    bench.click(40, 50)
+    assert len(bench.clicks) == 1

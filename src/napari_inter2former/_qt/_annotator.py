@@ -20,14 +20,9 @@ from napari_inter2former._qt._status import Status, todo
 from napari_inter2former._qt._writing import FoundWriter
 from napari_inter2former.annotation.found import FoundObjects
 from napari_inter2former.annotation.labelling import LabelEdit, OutOfIdsError, Rule, piece_at
+from napari_inter2former.annotation.objects import Accepted, Write
 from napari_inter2former.annotation.planes import Plane
-from napari_inter2former.annotation.session import (
-    Accepted,
-    NothingToAcceptError,
-    Session,
-    Step,
-    Write,
-)
+from napari_inter2former.annotation.session import NothingToAcceptError, Session, Step
 from napari_inter2former.errors import PromptError
 from napari_inter2former.prompts import Click, in_box
 
@@ -72,7 +67,7 @@ class Annotator:
         self.found = FoundWriter(viewer, later, self._failed)
         self.boxes = BoxDrawer(self)
         self._connections = Connections()
-        self._accept_waits = False
+        self._accept_waits = self._unanswered = False
 
     def refresh(self) -> None:
         """Work out what to tell the user, and announce the change."""
@@ -90,6 +85,8 @@ class Annotator:
             waits = self.session.pending
             if waits:
                 self._accept_waits = True
+                if self._unanswered:
+                    self._ask(self.session.retry())
                 self.status.info("Enter is taken: the object is kept when its mask is there.")
             else:
                 self.status.warn(str(error))
@@ -141,32 +138,45 @@ class Annotator:
 
     def reopen(self) -> None:
         """Open the accepted object under the cursor (or else the last one) for corrections."""
-        labels = self.scene.labels
-        token = targets.token_of(labels) if labels is not None else None
-        other = self._under_cursor(labels) if labels is not None else None
-        number = other.number if other is not None else None
-        if number is None:
-            number = next((k[1] for k in reversed(self.session.accepted) if k[0] == token), None)
+        labels, step = self.scene.labels, None
+        nothing = "There is no object under the mouse, and none that was accepted to open again."
+        record = None
+        if labels is not None:
+            record = self._under_cursor(labels) or self._last(labels)
         try:
-            step = self.session.reopen(token, number, other) if number is not None else None
+            step = self.session.reopen(record) if record is not None else None
         except NothingToAcceptError as error:
-            self._travel(None, "", str(error))
-            return
-        self._travel(
-            step,
-            f"Object {number} is open again. Enter keeps the changes, Esc drops them.",
-            "There is no object under the mouse, and none that was accepted to open again.",
-        )
+            nothing = str(error)
+        number = record.number if record is not None else 0
+        again = f"Object {number} is open again. Enter keeps the changes, Esc drops them."
+        self._travel(step, again, nothing)
+
+    def _last(self, labels: Labels) -> Accepted | None:
+        """Return the last object that was accepted into these labels."""
+        token = targets.token_of(labels)
+        records = reversed(self.session.accepted.values())
+        record = next((record for record in records if record.target == token), None)
+        return self._as_it_is(labels, record) if record is not None else None
+
+    def _as_it_is(self, labels: Labels, record: Accepted) -> Accepted:
+        """Return an accepted object as the labels have it now: the user may have erased of it."""
+        plane = record.state.plane
+        assert plane is not None
+        return record.as_it_is(targets.read_box(labels, plane, record.edit.box))
 
     def _under_cursor(self, labels: Labels) -> Accepted | None:
-        """Return the object under the mouse as if it were one click, whatever made it."""
+        """Return the object under the mouse; as if it were one click, if that is not known."""
         plane = self.scene.plane()
         index = _places.index_under_cursor(self.viewer, labels)
         if plane is None or index is None:
             return None
         row, column = (index[axis] for axis in plane.axes)
-        if not targets.read_box(labels, plane, (row, column, row + 1, column + 1)).any():
+        number = int(targets.read_box(labels, plane, (row, column, row + 1, column + 1))[0, 0])
+        if number == 0:
             return None  # the mouse was last seen on another plane
+        record = self.session.accepted.get((targets.token_of(labels), plane, number))
+        if record is not None and record.holds(row, column):
+            return self._as_it_is(labels, record)
         box, data = piece_at(partial(targets.read_box, labels, plane), plane.shape, row, column)
         return Accepted.of_labels(targets.token_of(labels), plane, box, data)
 
@@ -286,6 +296,7 @@ class Annotator:
         """
         state = self.session.state
         if self.link is not None and request is not None and state.plane is not None:
+            self._unanswered = False
             self.link.predict(request, state.plane, state.clicks)
         elif not state.clicks:
             self.scene.show_mask(state)

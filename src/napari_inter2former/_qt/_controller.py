@@ -216,6 +216,7 @@ class Controller(Annotator):
             if message.job == "predict" and message.number != session.request:
                 return
             self._accept_waits = False
+            self._unanswered |= message.job == "predict"
             if message.job == "scan":
                 self._not_counted(targets.layer_of(message.number), message.reason)
                 self.refresh()

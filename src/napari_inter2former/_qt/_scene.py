@@ -13,9 +13,9 @@ from napari_inter2former._qt import _places
 from napari_inter2former._qt._contrast import Contrast
 from napari_inter2former._qt._own_layers import MARK, ClicksLayer, PreviewLayer
 from napari_inter2former._qt._targets import is_unused, new_labels
+from napari_inter2former.annotation.objects import State
 from napari_inter2former.annotation.pictures import mask_picture
 from napari_inter2former.annotation.planes import Plane, StackLayout
-from napari_inter2former.annotation.session import State
 from napari_inter2former.errors import ImageError
 
 __all__ = ["Scene"]

@@ -12,8 +12,8 @@ from napari.layers import Image, Labels, Layer
 from napari_inter2former._qt import _targets as targets
 from napari_inter2former.annotation import messages as say
 from napari_inter2former.annotation.found import FoundMask, FoundObjects
+from napari_inter2former.annotation.objects import Write
 from napari_inter2former.annotation.planes import Plane
-from napari_inter2former.annotation.session import Write
 
 if TYPE_CHECKING:
     from napari_inter2former._qt._annotator import Annotator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_inter2former._qt._scene import Scene
-    from napari_inter2former.annotation.session import State
+    from napari_inter2former.annotation.objects import State
 
 __all__ = ["Status", "todo"]
 

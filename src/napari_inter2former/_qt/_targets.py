@@ -13,8 +13,8 @@ from napari.layers import Image, Labels
 from napari_inter2former._qt._own_layers import MARK, transform_of
 from napari_inter2former._sparse import SparseLabels
 from napari_inter2former.annotation.labelling import Ids, LabelEdit, plan_write
+from napari_inter2former.annotation.objects import Write
 from napari_inter2former.annotation.planes import Plane, StackLayout
-from napari_inter2former.annotation.session import Write
 from napari_inter2former.errors import Inter2FormerError
 
 __all__ = [

@@ -7,7 +7,7 @@ by scanning an image: `Ids` counts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -17,7 +17,16 @@ import numpy.typing as npt
 
 from napari_inter2former.errors import Inter2FormerError
 
-__all__ = ["Ids", "LabelEdit", "OutOfIdsError", "Rule", "piece_at", "plan_edit", "plan_write"]
+__all__ = [
+    "Ids",
+    "LabelEdit",
+    "OutOfIdsError",
+    "Rule",
+    "piece_at",
+    "plan_edit",
+    "plan_write",
+    "what_is_left",
+]
 
 Box = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
@@ -257,3 +266,17 @@ def plan_write(view: Labels, edit: LabelEdit, forward: bool = True) -> tuple[Boo
     else:
         due = edit.where & (view == edit.before)
     return due, np.array(edit.value, dtype=view.dtype)
+
+
+def what_is_left(view: Labels, edit: LabelEdit) -> LabelEdit:
+    """Return an edit that was done without the pixels that something else has changed since.
+
+    Parameters
+    ----------
+    view : array of int, (h, w)
+        The labels inside ``edit.box`` as they are now.
+    edit : LabelEdit
+        The change.
+    """
+    where, before = plan_write(view, edit, forward=False)
+    return replace(edit, where=where, before=before)

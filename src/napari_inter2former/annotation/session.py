@@ -8,105 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_inter2former._depth import squared_depth
-from napari_inter2former.annotation.found import FoundObjects
-from napari_inter2former.annotation.labelling import LabelEdit, Rule, plan_edit
+from napari_inter2former.annotation.labelling import Rule, plan_edit
+from napari_inter2former.annotation.objects import Accepted, MaskLike, State, Write
 from napari_inter2former.annotation.planes import Plane
 from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.prompts import Click
 
-__all__ = ["Accepted", "MaskLike", "NothingToAcceptError", "Session", "State", "Step", "Write"]
+__all__ = ["NothingToAcceptError", "Session", "Step"]
 
-Box = tuple[int, int, int, int]
-Labels = npt.NDArray[np.integer[Any]]
+LARGE = 1 << 24
+"""Masks of more pixels aren't kept in the history, which would fill the memory: they are asked for
+again."""
 
 
 class NothingToAcceptError(Inter2FormerError):
     """There is no mask to accept yet; the message says why."""
-
-
-class MaskLike(Protocol):
-    """What the session needs of a mask: pixels in a box (r0, c0, r1, c1)."""
-
-    @property
-    def data(self) -> npt.NDArray[np.bool_]:
-        """Pixels inside the box, (h, w)."""
-
-    @property
-    def box(self) -> tuple[int, int, int, int]:
-        """(r0, c0, r1, c1) in pixels of the plane."""
-
-
-@dataclass(frozen=True, eq=False)
-class Accepted:
-    """An accepted object: enough to open it again."""
-
-    number: int
-    target: Hashable
-    edit: LabelEdit
-    state: State
-
-    @classmethod
-    def of_labels(cls, target: Hashable, plane: Plane, box: Box, data: Labels) -> Accepted:
-        """Take up an object that something else put into the labels, as if clicked in its middle.
-
-        Parameters
-        ----------
-        target : hashable
-            Names the labels.
-        plane : Plane
-            Where it is.
-        box : tuple of int
-            (r0, c0, r1, c1), in pixels of the plane.
-        data : array of int, (h, w)
-            Its number where it is, 0 elsewhere.
-        """
-        where = data != 0
-        row, column = divmod(int(np.argmax(squared_depth(where))), where.shape[1])
-        click = Click(box[0] + row, box[1] + column)
-        edit = LabelEdit(box, where, np.zeros((), data.dtype), int(data.max()))
-        return cls(edit.value, target, edit, State((click,), plane))
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """The current object.
-
-    Parameters
-    ----------
-    clicks : tuple of Click
-        In the order they were made.
-    plane : Plane, optional
-        Where the clicks are; None without clicks.
-    mask : MaskLike, optional
-        The mask for exactly these clicks; None if it isn't known (yet).
-    reopened : Accepted, optional
-        The accepted object that is being corrected.
-    """
-
-    clicks: tuple[Click, ...] = ()
-    plane: Plane | None = None
-    mask: MaskLike | None = None
-    reopened: Accepted | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Write:
-    """A label edit to do (or, not `forward`, to undo) in `plane` of the labels `target`."""
-
-    target: Hashable
-    plane: Plane
-    edit: LabelEdit | FoundObjects
-    forward: bool = True
-
-    def back(self) -> Write:
-        """Return the opposite."""
-        return replace(self, forward=not self.forward)
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +69,7 @@ class Session:
 
     def __init__(self) -> None:
         self.state = State()
-        self.accepted: dict[tuple[Hashable, int], Accepted] = {}
+        self.accepted: dict[tuple[Hashable, Plane, int], Accepted] = {}
         self.request = 0
         self._undo: list[_Past] = []
         self._redo: list[_Past] = []
@@ -207,8 +128,14 @@ class Session:
         return True
 
     def ask_again(self) -> int | None:
-        """Forget the mask (the model or image changed); number of the request to send, if any."""
-        self.state = replace(self.state, mask=None)
+        """Forget all masks (the model or image changed); number of the request to send, if any."""
+        self.state = self.state.without_mask()
+        for history in (self._undo, self._redo):
+            history[:] = [replace(past, state=past.state.without_mask()) for past in history]
+        return self._ask()
+
+    def retry(self) -> int | None:
+        """Return the number of another request for the same mask, after one that failed."""
         return self._ask()
 
     def check_accept(self) -> MaskLike:
@@ -269,7 +196,8 @@ class Session:
                 "or choose to replace other objects."
             )
         write = Write(target, plane, edit)
-        record = Accepted(number, target, edit, replace(self.state, reopened=None))
+        state = replace(self.state, reopened=None).without_mask(LARGE)
+        record = Accepted(number, target, edit, state)
         self._go(_Past("accept", State(), write, added=record))
         self._ask()
         return Step("accept", write)
@@ -297,41 +225,32 @@ class Session:
         self._ask()
         return Step("discard", write)
 
-    def reopen(self, target: Hashable, number: int, other: Accepted | None = None) -> Step | None:
-        """Make an accepted object the current one, with its clicks.
+    def reopen(self, record: Accepted) -> Step:
+        """Make an object the current one, with its clicks.
 
         Parameters
         ----------
-        target : hashable
-            Names the labels.
-        number : int
-            The object's.
-        other : Accepted, optional
-            What to take for it if it wasn't accepted in this session.
+        record : Accepted
+            The object as it is in the labels.
 
         Returns
         -------
-        Step, optional
-            None if the object is unknown. Its `write` takes the object out of the labels until it
-            is accepted again.
+        Step
+            Its `write` takes the object out of the labels until it is accepted again.
 
         Raises
         ------
         NothingToAcceptError
             If the current object isn't finished.
         """
-        record = self.accepted.get((target, number), other)
-        if record is None:
-            return None
         if self.state.clicks or self.state.reopened is not None:
             raise NothingToAcceptError(
                 "Finish the current object first: Enter accepts it, Esc discards it."
             )
         assert record.state.plane is not None
-        write = Write(target, record.state.plane, record.edit, forward=False)
+        write = Write(record.target, record.state.plane, record.edit, forward=False)
         self._go(_Past("reopen", replace(record.state, reopened=record), write, removed=record))
-        self._ask()
-        return Step("reopen", write)
+        return Step("reopen", write, self._ask())
 
     def undo(self) -> Step | None:
         """Go one step back, over clicks and accepted objects alike; None at the beginning."""
@@ -362,12 +281,13 @@ class Session:
     def _apply(self, step: _Past) -> _Past:
         """Go to the state of `step`; return the step that leads back."""
         write = step.write.back() if step.write is not None else None
-        back = _Past(step.name, self.state, write, removed=step.added, added=step.removed)
+        state = self.state.without_mask(LARGE)
+        back = _Past(step.name, state, write, removed=step.added, added=step.removed)
         self.state = step.state
         if step.removed is not None:
-            self.accepted.pop((step.removed.target, step.removed.number), None)
+            self.accepted.pop(step.removed.key, None)
         if step.added is not None:
-            self.accepted[step.added.target, step.added.number] = step.added
+            self.accepted[step.added.key] = step.added
         return back
 
     def _travel(self, source: list[_Past], other: list[_Past]) -> Step | None:
