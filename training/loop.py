@@ -137,8 +137,8 @@ class Trainer:
 
     def rate(self, progress: float) -> float:
         """Return the learning rate at a share of the time in [0, 1]."""
-        decay = min(1.0, (1 - progress) / (1 - self.options.decay_from))
-        warm = min(1.0, (self.steps + 1) / self.options.warm_up)
+        decay = min(1.0, (1 - progress) / max(1 - self.options.decay_from, 1e-9))
+        warm = min(1.0, (self.steps + 1) / max(self.options.warm_up, 1))
         return self.options.learning_rate * warm * max(decay, 0.01)
 
     def step(self, batch: Batch, progress: float, rng: np.random.Generator) -> StepResult:
@@ -196,7 +196,10 @@ class Trainer:
                 whole[box.slices(patch)] = part > 0
             reached = intersection_over_union(predicted, clickable)
             ious.append(reached.mean())
-            rm.update(reference, predicted)
+            # An object that is longer than its box goes on where it ends.
+            beyond = (output.low_resolution > 0).repeat_interleave(patch, 1)
+            beyond = beyond.repeat_interleave(patch, 2)
+            rm.update(reference, torch.where(inside, predicted, beyond))
             if not learns:
                 continue
             loss = (

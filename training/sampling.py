@@ -42,8 +42,9 @@ class SamplingOptions:
         The predictor looks once at objects that are smaller, to find the zoom, and then at larger
         ones: only this share of crops has a main object below the usual size, in pixels.
     whole : float
-        Share of crops in which objects that the crop cuts are asked for only if others are too
-        few: the predictor's windows show objects as wholes.
+        Share of crops in which neither objects that the crop cuts nor (in those of a usual size)
+        small ones are asked for while there are others, once or again: so the predictor's windows
+        show objects.
     union, parts, background : float
         Shares of targets that are a whole group of neighbouring objects, a piece of an object, and
         background between objects.
@@ -60,9 +61,9 @@ class SamplingOptions:
     large: float = 0.3
     crops: int = 6
     objects: int = 3
-    smallest: float = 20
-    largest: float = 120
-    usual: float = 36
+    smallest: float = 20.0
+    largest: float = 100.0
+    usual: float = 36.0
     small: float = 0.25
     whole: float = 0.8
     union: float = 0.05
@@ -109,9 +110,7 @@ def draw_crop(
     None if no object is visible well enough.
     """
     row, column, area = image.objects[rng.integers(len(image.objects))]
-    smallest = options.smallest
-    if rng.random() >= options.small:
-        smallest = max(smallest, min(options.usual, options.largest))
+    smallest = draw_smallest(options, rng)
     size = np.exp(rng.uniform(np.log(smallest), np.log(options.largest)))
     zoom = np.clip(size / np.sqrt(area), 1 / 16, 8)
     side = options.side
@@ -146,7 +145,14 @@ def draw_crop(
     objects = labels
     if rng.random() < options.superpixels:
         objects = superpixel_objects(pixels, outside, rng)
-    return finish(pixels, objects, np.where(outside, 0, labels), options, rng)
+    return finish(pixels, objects, np.where(outside, 0, labels), options, rng, smallest)
+
+
+def draw_smallest(options: SamplingOptions, rng: np.random.Generator) -> float:
+    """Draw the least size that a crop's main object is to have."""
+    if rng.random() < options.small:
+        return options.smallest
+    return max(options.smallest, min(options.usual, options.largest))
 
 
 def warp(
@@ -181,7 +187,7 @@ def warp(
 def draw_synthetic(options: SamplingOptions, rng: np.random.Generator) -> Crop | None:
     """Draw a synthetic crop; see `draw_crop`."""
     pixels, labels = draw_scene(options.side, rng)
-    return finish(pixels, labels, labels, options, rng)
+    return finish(pixels, labels, labels, options, rng, draw_smallest(options, rng))
 
 
 def superpixel_objects(
@@ -201,9 +207,11 @@ def finish(
     labels: NDArray[np.int32],
     options: SamplingOptions,
     rng: np.random.Generator,
+    smallest: float,
 ) -> Crop | None:
     """Choose a crop's targets among `objects` (-1 outside the image), and change its appearance."""
-    targets = draw_targets(pixels, objects, options, rng)
+    # A little less, as what others cover of an object, or the crop's stretching, takes away.
+    targets = draw_targets(pixels, objects, options, rng, 0.9 * smallest)
     if targets is None:
         return None
     return augment(np.asarray(pixels, np.float32) / np.float32(255), rng), targets, labels

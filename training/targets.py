@@ -37,7 +37,11 @@ class Shares(Protocol):
 
 
 def draw_targets(
-    pixels: NDArray[np.uint8], labels: NDArray[np.int32], shares: Shares, rng: np.random.Generator
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    shares: Shares,
+    rng: np.random.Generator,
+    least: float = 0,
 ) -> Mask | None:
     """Choose what is asked for in a crop.
 
@@ -51,21 +55,29 @@ def draw_targets(
         Number of targets and shares of their kinds.
     rng : numpy.random.Generator
         Source of randomness.
+    least : float
+        Objects of at least this size (square root of the area, in pixels) are asked for where
+        there are any.
 
     Returns
     -------
     ndarray
-        bool (K, H, W), each target with at least `MIN_VISIBLE` pixels; None if no object has.
+        bool (K, H, W), not all of them different, each target with at least `MIN_VISIBLE` pixels;
+        None if no object has.
     """
     visible, counts = np.unique(labels, return_counts=True)
-    visible = visible[(visible > 0) & (counts >= MIN_VISIBLE)]
+    seen = (visible > 0) & (counts >= MIN_VISIBLE)
+    visible, counts = visible[seen], counts[seen]
     if not len(visible):
         return None
-    chosen = rng.permutation(visible)
     if rng.random() < shares.whole:
         rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-        chosen = chosen[np.argsort(np.isin(chosen, rim), kind="stable")]
-    chosen = chosen[: shares.objects]
+        whole = ~np.isin(visible, rim)
+        for fit in (whole & (counts >= least**2), whole):
+            if fit.any():
+                visible = visible[fit]
+                break
+    chosen = rng.permutation(visible)[: shares.objects]
     if len(chosen) < shares.objects:
         chosen = np.concatenate([chosen, rng.choice(visible, shares.objects - len(chosen))])
     targets = labels == chosen[:, None, None]

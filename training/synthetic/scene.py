@@ -72,15 +72,16 @@ def draw_scene(side: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], 
         if canvas.labels.any():
             break
     image = paint(canvas.regions, np.array(canvas.classes), rng)
-    low, high = np.percentile(image[::3, ::3], (1, 99.8))  # as images are normalised
-    image = (image - np.float32(low)) * np.float32(255 / max(high - low, 0.02))
+    # Each channel for itself, as images are normalised.
+    low, high = np.percentile(image[::3, ::3], (1, 99.8), axis=(0, 1)).astype(np.float32)
+    image = (image - low) * (255 / np.maximum(high - low, np.float32(0.02)))
     return np.clip(image, 0, 255).astype(np.uint8), canvas.labels
 
 
 def draw_canvas(side: int, rng: np.random.Generator) -> Canvas:
     """Draw the regions and the labels of a scene."""
     canvas = Canvas(side)
-    size = float(np.exp(rng.uniform(np.log(10), np.log(110)))) * side / 192
+    size = float(np.exp(rng.uniform(np.log(25), np.log(110)))) * side / 192
     if rng.random() < 0.25:  # something in the background
         canvas.lay(draw_shapes(side, size * np.exp(rng.uniform(-1, 1)), rng), "distractor")
     objects = draw_shapes(side, size, rng)
