@@ -24,8 +24,8 @@ Key = tuple[int, ...]
 class SparseLabels:
     """A labels image that starts empty, whatever its size.
 
-    It is read and written like a NumPy array, by integers, slices with steps, and, for writing,
-    index arrays. Blocks of 512 x 512 pixels are made when something other than 0 is first written
+    It is read and written like a NumPy array, by integers, slices with steps, and index arrays.
+    Blocks of 512 x 512 pixels are made when something other than 0 is first written
     to them.
 
     Parameters
@@ -93,11 +93,21 @@ class SparseLabels:
     def __getitem__(self, key: Any) -> Any:
         """Read a region: an integer or a slice (forwards) for each axis; left out axes are whole.
 
+        Or single pixels, given by one index array for each axis.
+
         Returns
         -------
         array of int, or int
             A copy.
         """
+        if _are_pixels(key):
+            pixels = np.broadcast_arrays(*key)
+            values = np.zeros(pixels[0].size, dtype=self.dtype)
+            for at, here, part in self._by_block([p.ravel() for p in pixels]):
+                block = self._blocks.get(at)
+                if block is not None:
+                    values[part] = block[here]
+            return values.reshape(pixels[0].shape)
         ranges, scalars = _ranges(key, self.shape)
         out = np.zeros([len(r) for r in ranges], dtype=self.dtype)
         for at in self._touched(ranges, stored=True):
@@ -108,10 +118,11 @@ class SparseLabels:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """Write a region, or single pixels given by one index array for each axis."""
-        if isinstance(key, tuple) and key and isinstance(key[0], np.ndarray):
+        if _are_pixels(key):
             pixels = np.broadcast_arrays(*key)
-            values = np.broadcast_to(value, pixels[0].shape)
-            self._write_pixels([p.ravel() for p in pixels], values.ravel())
+            values = np.broadcast_to(value, pixels[0].shape).ravel()
+            for at, here, part in self._by_block([p.ravel() for p in pixels]):
+                self._write(at, here, values[part])
             return
         ranges, scalars = _ranges(key, self.shape)
         kept = [len(r) for r, scalar in zip(ranges, scalars, strict=True) if not scalar]
@@ -134,11 +145,11 @@ class SparseLabels:
         block[here] = values
         self._blocks[at] = block
 
-    def _write_pixels(
-        self, pixels: Sequence[npt.NDArray[np.intp]], values: npt.NDArray[Any]
-    ) -> None:
-        """Write single pixels, sorted by their blocks."""
-        if not values.size:
+    def _by_block(
+        self, pixels: Sequence[npt.NDArray[np.intp]]
+    ) -> Iterator[tuple[Key, tuple[npt.NDArray[np.intp], ...], npt.NDArray[np.intp]]]:
+        """Sort single pixels by blocks: each one's key, its pixels, and which of all these are."""
+        if not pixels[0].size:
             return
         places = []
         for p, n in zip(pixels, self.shape, strict=True):
@@ -155,7 +166,7 @@ class SparseLabels:
                 place[part] - a * size
                 for place, a, size in zip(places, at, self._sizes, strict=True)
             )
-            self._write(at, here, values[part])
+            yield at, here, part
 
     @property
     def _sizes(self) -> tuple[int, ...]:
@@ -247,6 +258,11 @@ class SparseLevel:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Read all of it."""
         return np.asarray(self[...], dtype=dtype)
+
+
+def _are_pixels(key: Any) -> bool:
+    """Whether an index consists of arrays, one for each axis."""
+    return isinstance(key, tuple) and bool(key) and isinstance(key[0], np.ndarray)
 
 
 def _ranges(key: Any, shape: tuple[int, ...]) -> tuple[list[range], list[bool]]:

@@ -28,6 +28,9 @@ def test_it_reads_and_writes_like_numpy(data):
         pixels = tuple(rng.integers(0, n, 50) for n in SHAPE)
         sparse[pixels] = value
         dense[pixels] = value
+        np.testing.assert_array_equal(sparse[pixels], dense[pixels])
+        other = tuple(rng.integers(-n, n, (5, 4)) for n in SHAPE)
+        np.testing.assert_array_equal(sparse[other], dense[other])
     box = (data.draw(slices(3, (1, 2))), data.draw(slices(1300)), data.draw(slices(1100)))
     values = rng.integers(0, 3, dense[box].shape)
     sparse[box] = values
@@ -71,7 +74,7 @@ def test_writing_a_region_looks_at_no_pixel_one_by_one(monkeypatch):
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr(SparseLabels, "_write_pixels", refuse)
+    monkeypatch.setattr(SparseLabels, "_by_block", refuse)
     sparse = SparseLabels((2, 3000, 3000))
     sparse[1, 100:2900, 200:2800] = 6
     assert (sparse[1] == 6).sum() == 2800 * 2600

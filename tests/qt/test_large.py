@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_inter2former._qt._contrast import Contrast
-from napari_inter2former._qt._targets import array_of
+from napari_inter2former._qt._targets import LARGE_STACK, array_of
 from napari_inter2former._sparse import SparseLabels
 
 pytestmark = pytest.mark.qt
@@ -195,3 +197,44 @@ def test_a_click_that_waits_outlives_a_change_of_contrast(bench: Any, picture: A
     bench.idle()
     assert not bench.it.session.pending
     assert bench.preview.visible
+
+
+@pytest.mark.parametrize("shape", [(300, 950, 950), (80, 1024, 1024), (260, 1100, 1100)])
+def test_stacks_are_annotated_painted_in_and_saved(
+    bench: Any, shape: tuple[int, int, int], tmp_path: Path
+) -> None:
+    """Above a limit only what was written is kept; napari's tools find a layer as any other."""
+    bench.prepare = small_disc
+    bench.viewer.add_image(
+        np.broadcast_to(np.uint8(7), shape), contrast_limits=(0, 255), name="stack"
+    )
+    bench.open()
+    middle = shape[0] // 2
+    bench.viewer.dims.set_point(0, middle)
+    assert bench.keep(middle, 200, 300) == 1
+    layer = bench.labels
+    assert isinstance(layer.data, SparseLabels) is bool(4 * np.prod(shape) > LARGE_STACK)
+    assert not layer.multiscale
+    layer.selected_label, layer.brush_size = 9, 10
+    layer.paint((middle, 500, 500), 9)
+    assert layer.data[middle, 500, 503] == 9
+    layer.undo()
+    assert layer.data[middle, 500, 503] == 0
+    layer.fill((middle, 200, 300), 5)
+    assert layer.data[middle, 205, 305] == 5
+    plane = np.asarray(layer.data[middle])
+    assert set(np.unique(plane)) == {0, 5}
+    # What napari shows is what is there.
+    layer.refresh()
+    np.testing.assert_array_equal(np.asarray(layer._slice.image.raw), plane)
+    if shape[0] < 100:
+        (path,) = layer.save(str(tmp_path / "labels.tif"), plugin="napari")
+        np.testing.assert_array_equal(tifffile.imread(path)[middle], plane)
+
+
+def test_only_planes_that_need_one_have_a_pyramid(bench: Any) -> None:
+    image = np.broadcast_to(np.uint8(7), (3, 9000, 9000))
+    bench.viewer.add_image(image, contrast_limits=(0, 255))
+    bench.open()
+    assert bench.labels.multiscale
+    assert isinstance(array_of(bench.labels), SparseLabels)

@@ -34,8 +34,10 @@ __all__ = [
 
 AT_ONCE = 1 << 20
 """More pixels than these are too many for napari's own undo, which keeps the place of each."""
-LARGE_BYTES = 1 << 28
-"""A labels image above this size is kept sparse: napari would copy all of it for display."""
+LARGE_PLANE = 1 << 28
+"""Planes of more bytes have a pyramid: napari would copy all of one for display."""
+LARGE_STACK = 1 << 30
+"""Of a stack of more bytes only the blocks that were written to are kept."""
 
 # Shared by all open widgets, so that two of them never give the same number twice.
 _ids: WeakKeyDictionary[Labels, Ids] = WeakKeyDictionary()
@@ -124,12 +126,18 @@ def check_labels(layer: Labels, layout: StackLayout) -> None:
 
 
 def new_labels(image: Image, layout: StackLayout) -> Labels:
-    """Make an empty int32 Labels layer over the image; of a large image a sparse one."""
+    """Make an empty int32 Labels layer over the image; of a large image a sparse one.
+
+    napari's own tools don't paint in layers with a pyramid, so only planes that need one get it.
+    """
     shape = layout.annotation_shape
-    large = 4 * np.prod(shape, dtype=np.float64) > LARGE_BYTES
+    # Whichever axes are shown.
+    pyramid = 4 * np.prod(sorted(shape)[-2:], dtype=np.float64) > LARGE_PLANE
+    sparse = pyramid or 4 * np.prod(shape, dtype=np.float64) > LARGE_STACK
+    data = SparseLabels(shape) if sparse else np.zeros(shape, dtype=np.int32)
     layer = Labels(
-        SparseLabels(shape).levels() if large else np.zeros(shape, dtype=np.int32),
-        multiscale=large,
+        data.levels() if isinstance(data, SparseLabels) and pyramid else data,
+        multiscale=pyramid,
         name=f"{image.name} objects",
         **transform_of(image, layout),
     )
