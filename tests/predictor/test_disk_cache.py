@@ -16,6 +16,7 @@ from napari_inter2former.model.inter2former import ImageFeatures
 from napari_inter2former.predictor import DiskCache, Predictor, precompute
 from napari_inter2former.predictor._disk_cache import weights_key
 from napari_inter2former.prompts import Click
+from napari_inter2former.weights import load_model
 
 from ..networks import smallest_model
 
@@ -115,7 +116,9 @@ def test_a_round_trip_changes_nothing(tmp_path):
     assert KEY not in cache
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "foreign", "text", "other key"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "empty", "flipped", "foreign", "text", "other key", "header"]
+)
 def test_a_damaged_or_foreign_entry_is_never_trusted(tmp_path, damage):
     cache = DiskCache(tmp_path)
     cache.put(KEY, features())
@@ -127,6 +130,9 @@ def test_a_damaged_or_foreign_entry_is_never_trusted(tmp_path, damage):
         data = bytearray()
     elif damage == "flipped":
         data[-3] ^= 0x40
+    elif damage == "header":
+        place = data.index(b"[30, 28]")
+        data[place + 1] = ord("6")
     elif damage == "foreign":
         from safetensors.torch import save
 
@@ -231,6 +237,36 @@ def test_precompute_makes_every_first_click_ready(model, tmp_path, monkeypatch):
         precompute(again, region=(0, 0, 400, 10))
     with pytest.raises(ValueError, match="disk_cache=True"):
         precompute(Predictor(model))
+
+
+def test_what_was_precomputed_is_there_in_the_widget(monkeypatch, tmp_path):
+    pytest.importorskip("qtpy")
+    from napari_inter2former._qt._dock import make_predictor
+
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: tmp_path)
+    first = Predictor("tiny", disk_cache=True)
+    first.set_image(IMAGE)
+    mask = first.predict(CLICKS[:1])
+    kept = entries(tmp_path)
+    assert kept
+    predictor = make_predictor("tiny")
+    calls = encodings(predictor, monkeypatch)
+    predictor.set_image(IMAGE)
+    np.testing.assert_array_equal(predictor.predict(CLICKS[:1]).data, mask.data)
+    assert not calls
+    # What is not there is encoded, and not stored unasked.
+    predictor.set_image(IMAGE[::-1].copy())
+    predictor.predict(CLICKS[:1])
+    assert calls
+    assert entries(tmp_path) == kept
+
+
+def test_weights_that_were_trained_on_find_nothing_of_the_former_ones():
+    model = load_model("tiny")
+    before = weights_key(model)
+    with torch.no_grad():
+        next(model.parameters()).mul_(2)
+    assert weights_key(model) != before
 
 
 def test_off_by_default_and_in_the_users_folder(model, monkeypatch, tmp_path):

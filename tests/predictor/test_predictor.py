@@ -212,8 +212,23 @@ def test_previous_masks(predictor, disc, iou):
     assert iou(other.to_full(shape), disc(shape, 250, 600, 30)) > 0.9
     labels = part.astype(np.uint16) * 7
     assert same(predictor.predict([Click(10, 10, positive=False)], previous=labels), mask)
-    empty = predictor.predict([Click(250, 300)], previous=np.zeros(shape, bool))
-    assert same(empty, predictor.predict([Click(250, 300)]))
+    for nothing in (np.zeros(shape, bool), Mask(np.zeros((5, 5), bool), (3, 3, 8, 8))):
+        empty = predictor.predict([Click(250, 300)], previous=nothing)
+        assert same(empty, predictor.predict([Click(250, 300)]))
+
+
+def test_a_mask_of_any_size_is_the_start_of_the_next_click(fake, disc, monkeypatch):
+    monkeypatch.setattr("napari_inter2former.predictor._predictor.MEMO_BYTES", 100)
+    predictor = Predictor(fake)
+    predictor.set_image(disc((200, 200), 90, 90, 30))
+    clicks = [Click(90, 90), Click(80, 90), Click(95, 90)]
+    predictor.predict(clicks[:2])
+    before = fake.decoded
+    predictor.predict(clicks)
+    assert fake.decoded - before <= 2
+    before = fake.decoded
+    predictor.predict(clicks)
+    assert fake.decoded == before
 
 
 @pytest.mark.parametrize(

@@ -22,10 +22,13 @@ REST_MS = 250  # the view rests when it hasn't moved for this long
 
 
 def make_predictor(name: str) -> PredictorLike:
-    """Load a model; imports PyTorch, so it runs in the worker's thread."""
-    from napari_inter2former.predictor import Predictor
+    """Load a model; imports PyTorch, so it runs in the worker's thread.
 
-    return Predictor(name)
+    Windows that ``inter2former precompute`` has encoded are found; no disk is filled unasked.
+    """
+    from napari_inter2former.predictor import DiskCache, Predictor
+
+    return Predictor(name, disk_cache=DiskCache(read_only=True))
 
 
 def find_models() -> Sequence[str]:

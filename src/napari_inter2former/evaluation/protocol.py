@@ -53,8 +53,8 @@ class SupportsPredict(Protocol):
     """The part of `napari_inter2former.Predictor` that the evaluation uses."""
 
     @property
-    def encode_seconds(self) -> float | None:
-        """How long the last encoding took; another object for each encoding."""
+    def encode_seconds(self) -> float:
+        """How long all encodings so far have taken."""
 
     def set_image(
         self, image: NDArray[Any], /, channel_axis: int | None = None, rgb: bool | None = None
@@ -122,11 +122,10 @@ def evaluate_object(
         begin = time.perf_counter()
         mask = predictor.predict((*before, *clicks))
         taken = time.perf_counter() - begin
-        if predictor.encode_seconds is not encoded:
-            # The zoom has changed within this click; its encoding is no time of the click.
-            again = min(predictor.encode_seconds or 0.0, taken)
-            result.encode_seconds += again
-            taken -= again
+        # The zoom may have changed within this click; encodings are no time of the click.
+        again = min(predictor.encode_seconds - encoded, taken)
+        result.encode_seconds += again
+        taken -= again
         result.click_seconds.append(taken)
         result.ious.append(iou(truth, mask))
         if keep and count <= SHOWN_AT:
@@ -220,7 +219,7 @@ def evaluate_dataset(
     Parameters
     ----------
     predictor : SupportsPredict
-        For example ``Predictor(model)`` with a model in training.
+        For example ``Predictor(model)``, made anew when the model's weights have changed.
     source : path-like or Source
         A dataset, for example a folder with files ``*_image.*`` and ``*_label.*``.
     max_objects : int or None

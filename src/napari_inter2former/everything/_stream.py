@@ -148,7 +148,7 @@ def prepare_everything(
     """
     key = {
         "image": image_digest(source),
-        "weights": model.weights_sha256 or weights_digest(model),
+        "weights": weights_digest(model),
         "settings": asdict(settings),
         "state": state,
     }
@@ -204,7 +204,7 @@ def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:
 
 
 def weights_digest(model: Inter2Former) -> str:
-    """Hash the weights of a model that was not loaded from a file."""
+    """Hash the weights as they are, whatever file they were loaded from."""
     digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
     for name, tensor in model.state_dict().items():
         digest.update(name.encode())

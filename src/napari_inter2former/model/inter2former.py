@@ -299,7 +299,7 @@ class Inter2Former(nn.Module):
         whole = TokenBox(0, 0, h, w)
         box = prompt_box(reference, patch) if config.dpe else whole
         background = features.background
-        edge = torch.zeros(h, w, dtype=torch.bool)
+        edge = torch.zeros(h, w, dtype=torch.bool, device=features.tokens.device)
         x = features.tokens[0] + background[-1]
         fine: Sequence[Tensor] = [v.expand(0, 0, -1) for v in background[:-1]]
         if not box.empty:

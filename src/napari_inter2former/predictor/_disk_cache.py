@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DiskCache", "StoredFeatures", "default_folder", "weights_key"]
 
-FORMAT = "napari-inter2former features 1"
+FORMAT = "napari-inter2former features 2"
 ENDING = ".safetensors"
 MAX_GB = 10
 CACHE_GB = "INTER2FORMER_CACHE_GB"
@@ -55,6 +55,8 @@ class DiskCache:
         as the environment variable ``INTER2FORMER_CACHE_GB`` says.
     max_days : float
         Entries unused for so many days go as well.
+    read_only : bool
+        Find what others have stored, and store nothing.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class DiskCache:
         folder: str | os.PathLike[str] | None = None,
         max_bytes: int | None = None,
         max_days: float = MAX_DAYS,
+        read_only: bool = False,
     ) -> None:
         if max_bytes is None:
             max_bytes = _chosen_bytes()
@@ -75,6 +78,7 @@ class DiskCache:
         self.folder = default_folder() if folder is None else Path(folder)
         self.max_bytes = max_bytes
         self.max_days = max_days
+        self.read_only = read_only
         self._unchecked: int | None = None  # bytes written since the last cleaning; None: never
         self._failed = False
 
@@ -122,6 +126,8 @@ class DiskCache:
 
     def put(self, key: str, features: Any) -> None:
         """Store features; a disk that refuses is reported once, and the features are not kept."""
+        if self.read_only:
+            return
         try:
             data = _pack(features, key)
             with replacing(self._path(key)) as part:
@@ -189,9 +195,6 @@ class DiskCache:
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*"):
             with suppress(OSError):  # another process may have removed it
                 yield path, path.stat()
-        for path in self.folder.glob("[0-9a-f][0-9a-f]/.*.part"):
-            with suppress(OSError):
-                yield path, path.stat()
 
 
 class StoredFeatures:
@@ -245,14 +248,10 @@ def weights_key(model: Any) -> str:
         32 hexadecimal digits.
     """
     digest = hashlib.blake2b(f"{FORMAT} {__version__} {model.config!r}".encode(), digest_size=16)
-    sha256 = getattr(model, "weights_sha256", None)
-    if sha256:
-        digest.update(str(sha256).encode())
-    else:
-        state = model.state_dict()
-        for name in sorted(state):
-            digest.update(name.encode())
-            digest.update(_bytes(state[name]))
+    state = model.state_dict()
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(_bytes(state[name]))
     return digest.hexdigest()
 
 
@@ -294,8 +293,8 @@ def _pack(features: Any, key: str) -> bytes:
     metadata = {
         "format": FORMAT,
         "key": key,
-        "fields": json.dumps(plain),
-        "digest": _digest(tensors),
+        "fields": (fields := json.dumps(plain)),
+        "digest": _digest(tensors, fields),
     }
     return bytes(save(tensors, metadata))
 
@@ -306,7 +305,7 @@ def _unpack(data: bytes, key: str, kind: type[Any]) -> Any:
     tensors = load(data)
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     metadata = header["__metadata__"]
-    expected = {"format": FORMAT, "key": key, "digest": _digest(tensors)}
+    expected = {"format": FORMAT, "key": key, "digest": _digest(tensors, metadata["fields"])}
     if any(metadata[name] != value for name, value in expected.items()):
         raise ValueError("The entry is foreign or damaged.")
     plain = json.loads(metadata["fields"])
@@ -323,8 +322,8 @@ def _unpack(data: bytes, key: str, kind: type[Any]) -> Any:
     return kind(**values)
 
 
-def _digest(tensors: dict[str, Any]) -> str:
-    digest = hashlib.blake2b(digest_size=16)
+def _digest(tensors: dict[str, Any], fields: str) -> str:
+    digest = hashlib.blake2b(fields.encode(), digest_size=16)
     for name in sorted(tensors):
         digest.update(f"{name} {tuple(tensors[name].shape)} {tensors[name].dtype}".encode())
         digest.update(_bytes(tensors[name]))

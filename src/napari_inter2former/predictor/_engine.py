@@ -43,7 +43,7 @@ class Engine:
     def __init__(self, model: Any, cache_bytes: int) -> None:
         self.model = model
         self.features: BoundedCache[str, Any] = BoundedCache(cache_bytes)
-        self.encode_seconds: float | None = None
+        self.encode_seconds = 0.0
         self._fine_clicks = bool(getattr(getattr(model, "config", None), "fine_clicks", False))
         parameters = getattr(model, "parameters", None)
         first = next(iter(parameters()), None) if callable(parameters) else None
@@ -72,7 +72,7 @@ class Engine:
             tensor = torch.from_numpy(image).permute(2, 0, 1).unsqueeze(0).contiguous()
             with torch.inference_mode():
                 features = self.model.encode(tensor.to(self.device))
-            self.encode_seconds = time.perf_counter() - start
+            self.encode_seconds += time.perf_counter() - start
             self.features.put(key, features, int(features.nbytes))
         return features
 

@@ -111,8 +111,6 @@ def as_previous(previous: Mask | npt.NDArray[Any] | None, shape: tuple[int, int]
             )
         previous = Mask.from_full(array)
     r0, c0, r1, c1 = previous.box
-    if previous.empty:
-        return None
     if r0 < 0 or c0 < 0 or r1 > shape[0] or c1 > shape[1]:
         raise PromptError(
             f"The box {previous.box} of the previous mask reaches beyond the image, which has "
@@ -122,7 +120,7 @@ def as_previous(previous: Mask | npt.NDArray[Any] | None, shape: tuple[int, int]
         raise PromptError(
             f"The previous mask's data {previous.data.shape} do not match its box {previous.box}."
         )
-    return previous
+    return previous if previous.data.any() else None
 
 
 def in_window(mask: Mask, window: Window) -> Bools:

@@ -48,7 +48,8 @@ class Predictor:
     Parameters
     ----------
     model : str, path or Inter2Former
-        Name or path of weights (see `napari_inter2former.weights.load_model`), or a model.
+        Name or path of weights (see `napari_inter2former.weights.load_model`), or a model, whose
+        weights must stay as they are.
     cache_bytes : int
         Bound of the features kept, in bytes.
     disk_cache : bool, path or DiskCache
@@ -134,8 +135,8 @@ class Predictor:
         return None if self._follower is None else self._follower.source.rendering
 
     @property
-    def encode_seconds(self) -> float | None:
-        """How long the last window took to encode, or None before the first."""
+    def encode_seconds(self) -> float:
+        """How long all encodings so far have taken."""
         return self._engine.encode_seconds
 
     def set_image(
@@ -216,14 +217,13 @@ class Predictor:
             for n in range(done + 1, len(checked) + 1):
                 state = follower.advance(state, checked[:n], start_mask, start)
                 nbytes = state.reference.nbytes + state.mask.data.nbytes
-                self._memo.put((tag, checked[:n]), state, nbytes)
+                # The newest is kept in any case, or every click would begin anew.
+                self._memo.put((tag, checked[:n]), state, min(nbytes, MEMO_BYTES))
             assert state is not None  # as_prompts refuses an empty list
             return state.mask
 
     def prefetch(self, row: float, column: float, zoom: float | None = None) -> None:
         """Encode the window that a first click would use, so that the click is quick.
-
-        `encode_seconds` tells how long the last encoding took.
 
         Parameters
         ----------

@@ -61,7 +61,7 @@ class ClassicalPredictor:
         A key of `METHODS`.
     """
 
-    encode_seconds: float | None = None
+    encode_seconds: float = 0.0
     """Nothing is encoded."""
 
     def __init__(self, method: str) -> None:
