@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_inter2former.data import SAMPLES, load_sample
+from napari_inter2former.weights import find_weights
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,13 +59,17 @@ def no_window_because() -> str | None:
     return None
 
 
-def open_window(sample_name: str = next(iter(SAMPLES)), *, block: bool = True) -> Any:
+def open_window(
+    sample_name: str = next(iter(SAMPLES)), model: str | None = None, *, block: bool = True
+) -> Any:
     """Open napari with a sample image and the plugin's widget.
 
     Parameters
     ----------
     sample_name : str
         A key of `napari_inter2former.data.SAMPLES`.
+    model : str, optional
+        Name or path of the weights that the widget begins with.
     block : bool
         Return when the window is closed; otherwise at once.
 
@@ -72,13 +77,23 @@ def open_window(sample_name: str = next(iter(SAMPLES)), *, block: bool = True) -
     -------
     napari.Viewer
         The viewer.
+
+    Raises
+    ------
+    WeightsError
+        If there are no such weights; no window is opened then.
     """
     import napari
+
+    if model is not None:
+        find_weights(model)
 
     sample = load_sample(sample_name)
     viewer = napari.Viewer(title="Inter2Former demo")
     viewer.add_image(sample.image, name=sample.title, rgb=sample.rgb)
-    viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    docked = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    if model is not None:
+        docked[1].controller.choose_model(model)
     if block:
         napari.run()
     return viewer

@@ -60,7 +60,7 @@ def segment(
     Raises
     ------
     Inter2FormerError
-        If `out` has another shape than the image.
+        If `out` has another shape than the image, or a type too small for an object's number.
     ImageError, PromptError, WeightsError
         If the image, the clicks or the weights can't be used. Messages about clicks name the
         object.
@@ -78,6 +78,12 @@ def segment(
     if tuple(labels.shape) != shape:
         raise Inter2FormerError(
             f"The labels to write to have the shape {tuple(labels.shape)}, and the image {shape}."
+        )
+    kind, largest = np.dtype(labels.dtype), max(objects, default=0)
+    if kind.kind in "iu" and largest > np.iinfo(kind).max:
+        raise Inter2FormerError(
+            f"Object {largest} has no place in labels of type {kind}, which ends at "
+            f"{np.iinfo(kind).max}. Give labels of a larger type."
         )
     for label, prompts in objects.items():
         try:

@@ -15,6 +15,7 @@ from napari_inter2former.cli import main
 from napari_inter2former.data import SAMPLES, load_sample
 from napari_inter2former.evaluation.click_files import read_clicks
 from napari_inter2former.prompts import Click
+from napari_inter2former.weights import WeightsError
 
 
 def test_headless(tmp_path, weights, capsys):
@@ -126,3 +127,9 @@ def test_the_window(monkeypatch):
         "napari-inter2former", "Inter2Former"
     )
     napari.run.assert_called_once_with()
+    widget = MagicMock()
+    viewer.window.add_plugin_dock_widget.return_value = (None, widget)
+    demo.open_window("nuclei_tissue", "tiny")
+    widget.controller.choose_model.assert_called_once_with("tiny")
+    with pytest.raises(WeightsError, match="no model called 'tinny'"):
+        demo.open_window("nuclei_tissue", "tinny")

@@ -64,6 +64,10 @@ def test_labels_go_where_they_are_wanted(fake, image):
     np.testing.assert_array_equal(chosen, expected)
     with pytest.raises(Inter2FormerError, match=r"\(90, 121\), and the image \(90, 120\)"):
         segment(image, clicks, fake, out=np.zeros((90, 121), int))
+    labels = np.zeros((90, 120), np.uint8)
+    with pytest.raises(Inter2FormerError, match="Object 300 has no place in labels of type uint8"):
+        segment(image, {1: clicks[min(clicks)], 300: clicks[min(clicks)]}, fake, out=labels)
+    assert not labels.any()
 
 
 def test_messages_name_the_object(fake, image):

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_inter2former._qt._contrast import Contrast
+
 pytestmark = pytest.mark.qt
 
 
@@ -497,3 +499,53 @@ def test_enter_asks_again_for_a_mask_that_failed(bench: Any, picture: Any) -> No
     np.testing.assert_array_equal(bench.labels.data == 1, disc((60, 80), 20, 30))
     bench.click(40, 50)
     assert len(bench.clicks) == 1
+
+
+def test_all_visible_images_are_those_of_now(bench: Any, picture: Any) -> None:
+    """Channels that come, change and go are noticed where all visible images count."""
+    first = bench.viewer.add_image(picture, name="first")
+    bench.viewer.layers.selection.active = first
+    bench.open()
+    bench.it.choose_contrast(Contrast.VISIBLE)
+    bench.idle()
+    seen = len(bench.predictors[0].images)
+
+    def looks_again() -> bool:
+        nonlocal seen
+        before, seen = seen, len(bench.predictors[0].images)
+        return seen > before
+
+    second = bench.viewer.add_image(picture // 2, name="second")
+    bench.qtbot.waitUntil(looks_again)
+    second.data = picture // 3
+    bench.qtbot.waitUntil(looks_again)
+    bench.viewer.layers.remove(second)
+    bench.qtbot.waitUntil(looks_again)
+    bench.it.choose_contrast(Contrast.PERCENTILES)
+    bench.idle()
+    seen = len(bench.predictors[0].images)
+    bench.viewer.add_image(picture // 2, name="third")
+    bench.qtbot.wait(500)
+    bench.idle()
+    assert not looks_again()
+
+
+def test_labels_follow_an_image_that_is_scaled(bench: Any, picture: Any) -> None:
+    image = bench.viewer.add_image(picture)
+    apart = bench.viewer.add_labels(np.zeros(picture.shape, int), scale=(3, 3), name="apart")
+    bench.viewer.layers.selection.active = image
+    bench.open()
+    image.scale = (0.5, 0.25)
+    image.translate = (10, 20)
+    np.testing.assert_allclose(bench.labels.scale, (0.5, 0.25))
+    np.testing.assert_allclose(bench.labels.translate, (10, 20))
+    bench.keep(20, 30)
+    bench.keep(45, 60)
+    bench.viewer.cursor.position = (10 + 0.5 * 20, 20 + 0.25 * 30)
+    bench.it.reopen()
+    assert set(np.unique(bench.labels.data)) == {0, 2}
+    bench.it.discard()
+    # Labels that lie elsewhere on purpose stay there.
+    bench.it.choose_labels(apart)
+    image.scale = (2, 2)
+    np.testing.assert_allclose(apart.scale, (3, 3))

@@ -338,6 +338,15 @@ class Annotator:
                 # Even if that was done before: nobody watched meanwhile what was painted.
                 self.link.count(layer)
 
+    def _not_counted(self, layer: Labels | None, reason: str) -> None:
+        """Give up a labels layer whose free numbers can't be found out."""
+        if self.scene.labels is not layer or layer is None:
+            return
+        self._use_labels(None)
+        self.status.error(
+            f"'{layer.name}' can't be read ({reason}). Objects go to a new labels layer."
+        )
+
     def _on_labels_data(self, _event: Any = None) -> None:
         """All labels were replaced (converted, for one): check and count again."""
         labels, layout = self.scene.labels, self.scene.layout

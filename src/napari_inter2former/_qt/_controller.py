@@ -79,6 +79,7 @@ class Controller(Annotator):
         viewer, add = self.viewer, self._connections.add
         add(viewer, viewer.layers.events, "inserted", self._on_inserted)
         add(viewer, viewer.layers.events, "removed", self._on_removed)
+        add(viewer, viewer.layers.events, "inserted removed", self._on_other)
         add(viewer, viewer.layers.selection.events, "active", self._on_shown)
         add(viewer, viewer.dims.events, "current_step order ndisplay", self._on_moved)
         add(viewer, _places.camera_of(viewer).events, "center zoom", self._on_camera)
@@ -225,15 +226,6 @@ class Controller(Annotator):
             self.status.error(prefix.get(message.job, "") + message.reason)
         self.refresh()
 
-    def _not_counted(self, layer: Labels | None, reason: str) -> None:
-        """Give up a labels layer whose free numbers can't be found out."""
-        if self.scene.labels is not layer or layer is None:
-            return
-        self._use_labels(None)
-        self.status.error(
-            f"'{layer.name}' can't be read ({reason}). Objects go to a new labels layer."
-        )
-
     # ---- viewer events ---------------------------------------------------------------------------
 
     def _watch(self, layer: Any) -> None:
@@ -241,6 +233,7 @@ class Controller(Annotator):
         self._connections.add(layer, layer.events, "name", self._on_shown)
         if isinstance(layer, Image):
             self._connections.add(layer, layer.events, CONTRAST_EVENTS, self._on_contrast)
+            self._connections.add(layer, layer.events, "data " + TRANSFORM, self._on_other)
 
     def _on_contrast(self, _event: Any = None) -> None:
         """Contrast or colours have changed: where they count, the image is encoded again."""
@@ -250,6 +243,13 @@ class Controller(Annotator):
             # Not at every step of a slider: when it rests.
             self.moved.emit()
             self.refresh()
+
+    def _on_other(self, event: Any) -> None:
+        """Another image has come, gone or changed: it may be one of all visible ones."""
+        known = (getattr(event, "value", None), event.source)
+        layer = next((layer for layer in known if isinstance(layer, Image)), self.scene.image)
+        if self.scene.contrast is Contrast.VISIBLE and layer is not self.scene.image:
+            self._on_contrast()
 
     def _on_inserted(self, event: Any) -> None:
         self._watch(event.value)

@@ -64,6 +64,8 @@ class WorkerLink:
     def load(self, name: str) -> None:
         """Change the model; the image stays."""
         self.model, self.model_ready, self.encode_seconds = name, False, None
+        if self.models and name not in self.models:
+            self.models += (name,)
         self._worker.drop("predict", "prefetch")
         self._worker.load(name)
 
@@ -115,7 +117,9 @@ class WorkerLink:
     def take(self, message: say.Message) -> bool:
         """Note what a message says about model and image; False if it is out of date."""
         if isinstance(message, say.ModelsFound):
-            self.models = message.names
+            # One that was chosen by its path is no installed one.
+            chosen = self.model not in (None, *message.names)
+            self.models = (*message.names, str(self.model)) if chosen else message.names
         elif isinstance(message, say.ModelReady):
             self.model_ready = message.name == self.model
             return self.model_ready

@@ -16,7 +16,7 @@ from napari_inter2former.annotation.pictures import picture_step
 from napari_inter2former.annotation.planes import Plane, StackLayout
 from napari_inter2former.prompts import Click
 
-__all__ = ["MARK", "ClicksLayer", "PreviewLayer", "transform_of"]
+__all__ = ["MARK", "ClicksLayer", "PreviewLayer", "lies_on", "set_transform", "transform_of"]
 
 MARK = "napari-inter2former"
 """Key in ``layer.metadata`` of the layers that the widget owns."""
@@ -77,6 +77,16 @@ def set_transform(layer: Layer, transform: dict[str, Any]) -> None:
             same = np.shape(now) == np.shape(value) and bool(np.array_equal(now, value))
         if not same:
             setattr(layer, name, value)
+
+
+def lies_on(layer: Layer, other: Layer) -> bool:
+    """Whether two layers of the same axes have the same place in the world."""
+    names = ("scale", "translate", "rotate", "shear")
+    return (
+        layer.ndim == other.ndim
+        and all(np.allclose(getattr(layer, name), getattr(other, name)) for name in names)
+        and np.allclose(layer.affine.affine_matrix, other.affine.affine_matrix)
+    )
 
 
 def _shear(layer: Layer) -> npt.NDArray[np.float64]:

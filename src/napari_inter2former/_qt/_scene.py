@@ -11,7 +11,14 @@ from napari.layers import Image, Labels, Layer
 
 from napari_inter2former._qt import _places
 from napari_inter2former._qt._contrast import Contrast
-from napari_inter2former._qt._own_layers import MARK, ClicksLayer, PreviewLayer
+from napari_inter2former._qt._own_layers import (
+    MARK,
+    ClicksLayer,
+    PreviewLayer,
+    lies_on,
+    set_transform,
+    transform_of,
+)
 from napari_inter2former._qt._targets import is_unused, new_labels
 from napari_inter2former.annotation.objects import State
 from napari_inter2former.annotation.pictures import mask_picture
@@ -179,8 +186,13 @@ class Scene:
             self.viewer.layers.selection.active = self.clicks.layer
 
     def follow_image(self, state: State) -> None:
-        """Put the own layers over the image again, after it was scaled or moved."""
+        """Put the own layers over the image again, after it was scaled or moved.
+
+        Labels that lay on it follow: the clicks layer still lies where the image was.
+        """
         if self.clicks is not None and self.image is not None and self.layout is not None:
+            if self.labels is not None and lies_on(self.labels, self.clicks.layer):
+                set_transform(self.labels, transform_of(self.image, self.layout))
             self.clicks.follow(self.image, self.layout)
             self.show_mask(state)
 

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.headless:
         reason = demo.no_window_because()
         if reason is None:
-            demo.open_window()
+            demo.open_window(model=arguments.model)
             return 0
         print(f"{reason} The demo runs without a window.")
     demo.run_headless(arguments.out, arguments.model)
