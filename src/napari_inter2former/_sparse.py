@@ -82,6 +82,11 @@ class SparseLabels:
             step *= 2
         return found
 
+    def copy(self) -> SparseLabels:
+        """Return labels of their own with what is in these now, in memory."""
+        blocks = {at: block.copy() for at, block in list(self._blocks.items())}
+        return SparseLabels(self.shape, self.dtype, blocks)
+
     def largest(self) -> int:
         """Return the largest number in it; another thread may write to it meanwhile."""
         return max((int(block.max()) for block in list(self._blocks.values())), default=0)
@@ -103,10 +108,10 @@ class SparseLabels:
         if _are_pixels(key):
             pixels = np.broadcast_arrays(*key)
             values = np.zeros(pixels[0].size, dtype=self.dtype)
-            for at, here, part in self._by_block([p.ravel() for p in pixels]):
+            for at, places, part in self._by_block([p.ravel() for p in pixels]):
                 block = self._blocks.get(at)
                 if block is not None:
-                    values[part] = block[here]
+                    values[part] = block[places]
             return values.reshape(pixels[0].shape)
         ranges, scalars = _ranges(key, self.shape)
         out = np.zeros([len(r) for r in ranges], dtype=self.dtype)
@@ -121,8 +126,8 @@ class SparseLabels:
         if _are_pixels(key):
             pixels = np.broadcast_arrays(*key)
             values = np.broadcast_to(value, pixels[0].shape).ravel()
-            for at, here, part in self._by_block([p.ravel() for p in pixels]):
-                self._write(at, here, values[part])
+            for at, places, part in self._by_block([p.ravel() for p in pixels]):
+                self._write(at, places, values[part])
             return
         ranges, scalars = _ranges(key, self.shape)
         kept = [len(r) for r, scalar in zip(ranges, scalars, strict=True) if not scalar]

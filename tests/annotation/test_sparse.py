@@ -70,6 +70,17 @@ def test_only_what_is_written_takes_memory():
     assert levels[-1][...].shape == levels[-1].shape
 
 
+def test_a_copy_stays_as_it_is():
+    sparse = SparseLabels((2, 600, 600))
+    sparse[1, 10:20, 510:520] = 3
+    copy = sparse.copy()
+    sparse[1, 10:20, 510:515] = 4
+    sparse[0, 0, 0] = 4
+    assert copy.dtype == sparse.dtype
+    assert np.unique(copy[...]).tolist() == [0, 3]
+    assert (copy[1] == 3).sum() == 100
+
+
 def test_writing_a_region_looks_at_no_pixel_one_by_one(monkeypatch):
     def refuse(*_):
         raise AssertionError

@@ -15,6 +15,7 @@ from napari_inter2former._qt import _targets as targets
 from napari_inter2former._qt._boxes import BoxDrawer
 from napari_inter2former._qt._connections import Connections
 from napari_inter2former._qt._link import WorkerLink
+from napari_inter2former._qt._saving import Saver
 from napari_inter2former._qt._scene import Scene
 from napari_inter2former._qt._status import Status, todo
 from napari_inter2former._qt._writing import FoundWriter
@@ -53,6 +54,8 @@ class Annotator:
         Writes what a search found.
     boxes : BoxDrawer
         Draws boxes with the mouse.
+    saver : Saver
+        Writes labels and clicks to files.
     """
 
     changed = Signal()
@@ -66,6 +69,7 @@ class Annotator:
         self.rule = Rule.KEEP_OTHERS
         self.found = FoundWriter(viewer, later, self._failed)
         self.boxes = BoxDrawer(self)
+        self.saver = Saver(self)
         self._connections = Connections()
         self._accept_waits = self._unanswered = False
 

@@ -11,6 +11,7 @@ from typing import Any
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QComboBox,
+    QFileDialog,
     QFormLayout,
     QFrame,
     QGridLayout,
@@ -168,6 +169,9 @@ class Form(QWidget):
         for column, (name, button) in enumerate(self.search.items()):
             button.clicked.connect(getattr(self.controller.search, f"in_{name}"))
             grid.addWidget(button, row, column)
+        self.save = _button("Save labels and clicks…", "Write them to a TIFF and a CSV file")
+        self.save.clicked.connect(self._pick_file)
+        grid.addWidget(self.save, row + 1, 0, 1, 2)
         self.buttons["accept"].setStyleSheet(
             "QPushButton:enabled { background-color: #1d7f54; color: white; font-weight: 600; }"
             "QPushButton:enabled:hover { background-color: #239a66; }"
@@ -208,6 +212,7 @@ class Form(QWidget):
         self.buttons["toggle_boxes"].setEnabled(scene.layout is not None)
         self.buttons["toggle_boxes"].setChecked(it.boxes.on)
         self._render_search()
+        self.save.setEnabled(scene.labels is not None and not it.saver.busy)
         number = len(session.accepted)
         self.count.setText(f"Objects kept in this session: {number}" if number else "")
         self._render_progress()
@@ -294,6 +299,13 @@ class Form(QWidget):
 
     def _pick_labels(self) -> None:
         self.controller.choose_labels(self.labels_box.currentData())
+
+    def _pick_file(self) -> None:
+        saver = self.controller.saver
+        place = str(saver.suggestion())
+        name, _ = QFileDialog.getSaveFileName(self, "Save labels", place, "TIFF (*.tif *.tiff)")
+        if name:
+            saver.save(name)
 
     def _pick_rule(self) -> None:
         self.controller.rule = self.rule_box.currentData()

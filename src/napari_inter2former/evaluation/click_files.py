@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING
 
 from napari_inter2former._files import write_csv
 from napari_inter2former.errors import PromptError
-from napari_inter2former.evaluation.click_planes import plane_columns, plane_number
+from napari_inter2former.evaluation.click_planes import PLANE, plane_columns, plane_number
 from napari_inter2former.prompts import Click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-__all__ = ["read_clicks", "read_stack_clicks", "write_clicks"]
+__all__ = ["read_clicks", "read_stack_clicks", "write_clicks", "write_stack_clicks"]
 
 _COLUMNS = ("object", "row", "column", "positive")
 _YES = {"true", "1", "1.0", "yes", "+"}
@@ -125,12 +125,41 @@ def write_clicks(path: str | Path, clicks: Mapping[int, Sequence[Click]]) -> Non
     OutputError
         When it cannot be written.
     """
+    write_csv(Path(path), _COLUMNS, _cells(clicks))
+
+
+def write_stack_clicks(
+    path: str | Path, clicks: Mapping[int, Mapping[int, Sequence[Click]]]
+) -> None:
+    """Write clicks in the first layout with a column ``plane``, whole or not at all.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; an existing one is replaced.
+    clicks : mapping of int to mapping of int to sequence of Click
+        By number of the plane, the last axis of the stack counting fastest, what `write_clicks`
+        takes.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written.
+    """
     rows = (
-        (number, f"{click.row:.10g}", f"{click.column:.10g}", "true" if click.positive else "false")
-        for number, of_object in clicks.items()
-        for click in of_object
+        (number, plane, *place)
+        for plane, of_plane in clicks.items()
+        for number, *place in _cells(of_plane)
     )
-    write_csv(Path(path), _COLUMNS, rows)
+    write_csv(Path(path), (_COLUMNS[0], PLANE, *_COLUMNS[1:]), rows)
+
+
+def _cells(clicks: Mapping[int, Sequence[Click]]) -> Iterator[tuple[int, str, str, str]]:
+    """Yield the cells of each click."""
+    for number, of_object in clicks.items():
+        for click in of_object:
+            sign = "true" if click.positive else "false"
+            yield number, f"{click.row:.10g}", f"{click.column:.10g}", sign
 
 
 def _places(path: Path, header: list[str], stack: Mapping[str, int]) -> dict[str, int]:

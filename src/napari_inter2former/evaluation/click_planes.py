@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["plane_columns", "plane_number"]
+__all__ = ["PLANE", "plane_columns", "plane_number"]
 
 PLANE = "plane"
 """Counts the planes from 0, the last axis counting fastest."""
