@@ -39,7 +39,7 @@ from napari_inter2former.training.checkpoint import (
     restore,
 )
 from napari_inter2former.training.command import tells_errors
-from napari_inter2former.weights import load_model, read_metadata, save_weights
+from napari_inter2former.weights import find_weights, load_model, read_metadata, save_weights
 
 
 def release(
@@ -116,6 +116,12 @@ def trained_weights(options: argparse.Namespace) -> tuple[Inter2Former, dict[str
     known: dict[str, Any] = {}
     if options.weights and options.mean_with:
         raise CheckpointError("--mean-with goes with --checkpoint, not with --weights.")
+    if options.mean_with and find_weights(options.mean_with).resolve() == options.out.resolve():
+        # Done once more, it would be the mean with the mean.
+        raise CheckpointError(
+            f"--mean-with {options.mean_with} is what --out replaces: give --out another file, and "
+            "release that with --weights."
+        )
     if options.weights:
         model = load_model(options.weights)
         known = read_metadata(options.weights)["training"]

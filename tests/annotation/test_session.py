@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from napari_inter2former.annotation import (
     NothingToAcceptError,
     Plane,
+    Rule,
     Session,
     Write,
     plan_write,
@@ -70,12 +71,12 @@ class Desk:
             mask = mask_of(self.session.state.clicks)
             assert self.session.receive(self.session.request, mask)
 
-    def accept(self) -> int:
+    def accept(self, rule: Rule = Rule.KEEP_OTHERS) -> int:
         mask = self.session.check_accept()
         r0, c0, r1, c1 = mask.box
         again = self.session.state.reopened
         number = self.next if again is None else again.number
-        self.do(self.session.accept(self.labels[r0:r1, c0:c1], number, "labels"))
+        self.do(self.session.accept(self.labels[r0:r1, c0:c1], number, "labels", rule))
         self.next = max(self.next, number + 1)
         return number
 
@@ -223,6 +224,28 @@ def test_an_object_of_unknown_mask_asks_for_it_when_it_is_opened() -> None:
     step = session.reopen(Accepted.of_labels("labels", PLANE, (4, 4, 7, 7), data))
     assert step.request is not None
     assert session.receive(step.request, mask_of(session.state.clicks))
+
+
+def test_pixels_that_an_object_gave_up_do_not_go_back_to_it() -> None:
+    desk = Desk()
+    desk.click(5, 5)
+    first = desk.accept()
+    desk.click(5, 7)
+    second = desk.accept(Rule.REPLACE_OTHERS)
+    assert (desk.labels == first).sum() == 6
+    # As long as the first one is as it was, it gets its pixels back.
+    desk.reopen(second)
+    assert (desk.labels == first).sum() == 9
+    desk.do(desk.session.discard())
+    desk.reopen(first)
+    desk.click(5, 6, positive=False)
+    desk.accept()
+    before = desk.labels.copy()
+    assert (before == first).sum() == 3
+    desk.reopen(second)
+    assert (desk.labels == first).sum() == 3
+    desk.do(desk.session.discard())
+    np.testing.assert_array_equal(desk.labels, before)
 
 
 def test_other_weights_leave_no_mask_of_the_former_ones_in_the_history() -> None:

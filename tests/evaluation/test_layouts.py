@@ -160,10 +160,10 @@ def test_davis(tmp_path):
 
 def test_frames_of_davis_with_one_object(tmp_path):
     soft = box((2, 2, 9, 10), (20, 20, 8, 8))
-    soft[30:33] = 100
+    soft[28:30, 20:28] = 100
     write(tmp_path / "img" / "bear.jpg", grey())
     write(tmp_path / "gt" / "bear.png", soft)
-    assert areas(only(tmp_path)[1]["bear"]) == [154]
+    assert areas(only(tmp_path)[1]["bear"]) == [154 + 16]
 
 
 def test_sstem(tmp_path):

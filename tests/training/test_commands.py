@@ -145,6 +145,8 @@ def test_several_checkpoints_give_the_mean_of_their_weights(
     )
     assert f"(`{load_model(begun).weights_sha256[:12]}...`)" in both.with_suffix(".md").read_text()
     assert load_model(weights).weights_sha256 == sha256
+    assert release.main([*with_begun, str(both)]) == 1
+    assert "is what --out replaces" in capsys.readouterr().err
     save_weights(begun, build_model("base"))
     assert release.main([*with_begun, str(begun)]) == 1
     assert "they have no mean" in capsys.readouterr().err

@@ -40,6 +40,7 @@ from napari_inter2former.training.pool import (
 )
 from napari_inter2former.training.sampling import Batch, SamplingOptions, batches, draw_crop, warp
 from napari_inter2former.training.synthetic import displacement
+from napari_inter2former.training.targets import draw_targets
 
 from ..networks import SMALLEST
 from .conftest import draw_pair
@@ -497,25 +498,68 @@ def test_crops_of_images_wider_than_opencv_takes() -> None:
 
 
 def test_most_targets_are_whole_and_of_the_size_that_the_predictor_draws(tmp_path: Path) -> None:
+    """Also where large ones, long ones and small ones lie side by side."""
     labels = np.zeros((600, 600), np.int32)
     for i, (r, c) in enumerate(np.ndindex(12, 12), 1):
-        labels[50 * r + 5 : 50 * r + 40, 50 * c + 5 : 50 * c + 40] = i
+        height, width = ((45, 45), (12, 12), (45, 22))[i % 3]
+        labels[50 * r + 2 : 50 * r + 2 + height, 50 * c + 2 : 50 * c + 2 + width] = i
     cv2.imwrite(str(tmp_path / "a.png"), (labels > 0).astype(np.uint8) * 200)
     cv2.imwrite(str(tmp_path / "a_label.png"), labels.astype(np.uint8))
     image = TrainingImage(Pair("a", tmp_path / "a.png", tmp_path / "a_label.png"))
     rng = np.random.default_rng(0)
-    options = SamplingOptions(objects=2, union=0, parts=0, background=0, superpixels=0)
-    cut_off, small, count = 0, 0, 0
-    for _ in range(60):
+    options = SamplingOptions(objects=4, union=0, parts=0, background=0, superpixels=0)
+    cut_off, small, long, count = 0, 0, 0, 0
+    for _ in range(80):
         crop = draw_crop(image, options, rng)
         assert crop is not None
         for target in crop[1]:
             rim = np.concatenate([target[0], target[-1], target[:, 0], target[:, -1]])
             cut_off += rim.any()
             small += target.sum() < 30**2
+            long += max(target.any(0).sum(), target.any(1).sum()) > 0.7 * options.side
             count += 1
-    assert cut_off < 0.4 * count
-    assert small < 0.4 * count
+    assert cut_off < 0.3 * count
+    assert small < 0.3 * count
+    assert long < 0.2 * count
+
+
+def test_small_objects_are_asked_for_where_there_are_no_others() -> None:
+    labels = np.zeros((96, 96), np.int32)
+    labels[40:50, 40:50] = 1
+    labels[:, :20] = 2  # cut off
+    pixels = np.zeros((96, 96, 3), np.uint8)
+    options = SamplingOptions(objects=3, whole=1, union=0, parts=0, background=0)
+    rng = np.random.default_rng(0)
+    for number, least in ((1, 0), (1, 30)):
+        targets = draw_targets(pixels, labels, options, rng, least)
+        assert targets is not None
+        assert all((target == (labels == number)).all() for target in targets)
+    labels[40:50, 40:50] = 0
+    targets = draw_targets(pixels, labels, options, rng, 30)
+    assert targets is not None
+    assert targets.sum() == 3 * 96 * 20
+
+
+def test_a_rate_that_neither_warms_up_nor_falls() -> None:
+    trainer = Trainer(build_model(SMALLEST), TrainingOptions(warm_up=0, decay_from=1))
+    assert trainer.rate(0) == trainer.rate(0.99) == trainer.options.learning_rate
+
+
+def test_an_object_goes_on_beyond_the_box_it_is_learned_in(monkeypatch) -> None:
+    """Its reference mask has no border where the box ends."""
+    trainer = Trainer(build_model(SMALLEST), TrainingOptions(previous=0, rehearsed=0))
+    with torch.no_grad():
+        trainer.named_parameters["upsampling.locate.2.bias"].fill_(20)
+    seen = []
+    real = rm.update
+    monkeypatch.setattr(rm, "update", lambda r, m: seen.append(m.clone()) or real(r, m))
+    targets = torch.zeros(1, 128, 128, dtype=torch.bool)
+    targets[:, 50:70] = True
+    batch = Batch(torch.rand(1, 128, 128, 3), targets, targets.int())
+    trainer.step(batch, 0, np.random.default_rng(0))
+    # All of what lies outside of the box is found to be object; one rim of the crop is outside.
+    assert seen
+    assert seen[0][0, :, 0].all() or seen[0][0, :, -1].all()
 
 
 def test_labels_that_change_are_read_again(tmp_path: Path) -> None:

@@ -248,9 +248,22 @@ class Session:
                 "Finish the current object first: Enter accepts it, Esc discards it."
             )
         assert record.state.plane is not None
+        record = self._without_later(record)
         write = Write(record.target, record.state.plane, record.edit, forward=False)
         self._go(_Past("reopen", replace(record.state, reopened=record), write, removed=record))
         return Step("reopen", write, self._ask())
+
+    def _without_later(self, record: Accepted) -> Accepted:
+        """Let no pixels go back to objects that were accepted again since: these gave them up."""
+        keys = list(self.accepted)
+        after = keys[keys.index(record.key) + 1 :] if record.key in self.accepted else []
+        later = [number for *place, number in after if tuple(place) == record.key[:2]]
+        before = record.edit.before
+        given_up = np.isin(before, later)
+        if not given_up.any():
+            return record
+        before = np.where(given_up, 0, before).astype(before.dtype)
+        return replace(record, edit=replace(record.edit, before=before))
 
     def undo(self) -> Step | None:
         """Go one step back, over clicks and accepted objects alike; None at the beginning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_inter2former.evaluation.layouts.masks import read_any_mask, read_bright
+from napari_inter2former.evaluation.layouts.masks import read_any_mask, read_nonzero
 from napari_inter2former.evaluation.layouts.names import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["find", "match_files"]
 
 ONE_OBJECT = (("im", "gt"), ("img", "gt"))
-"""Folders of masks of one object: DIS5K's (in HQSeg-44K), and the 345 frames of DAVIS."""
+"""Folders of masks of one object, which is whatever isn't black, as others read them: DIS5K's (in
+HQSeg-44K), and the 345 frames of DAVIS."""
 
 IMAGES = ("images", "image", "imgs", "img", "raw", "rawimages")
 LABELS = ("labels", "label", "masks", "mask", "groundtruth", "gt")
@@ -45,7 +46,7 @@ def find(folder: Path, split: str) -> list[Pair]:
     inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     for images, labels in ONE_OBJECT:
         if images in inside and labels in inside:
-            return match_files(inside[images], inside[labels], read_bright)
+            return match_files(inside[images], inside[labels], read_nonzero)
     images_at = next((inside[name] for name in IMAGES if name in inside), None)
     labels_at = next((inside[name] for name in LABELS if name in inside), None)
     if images_at is None or labels_at is None:
