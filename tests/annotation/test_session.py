@@ -321,6 +321,14 @@ class Annotating(RuleBasedStateMachine):
             numbers = sorted(number for *_, number in self.desk.session.accepted)
             self.desk.reopen(data.draw(st.sampled_from(numbers)))
 
+    @precondition(lambda self: self.desk.session.accepted)
+    @rule(data=st.data())
+    def remove(self, data: Any) -> None:
+        records = list(self.desk.session.accepted.values())
+        record = data.draw(st.sampled_from(records))
+        view = self.desk.labels[PLANE.region(record.edit.box)]
+        self.desk.do(self.desk.session.remove(record.as_it_is(view)))
+
     @invariant()
     def the_labels_are_the_accepted_objects(self) -> None:
         if hasattr(self, "desk"):

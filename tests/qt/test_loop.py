@@ -549,3 +549,36 @@ def test_labels_follow_an_image_that_is_scaled(bench: Any, picture: Any) -> None
     bench.it.choose_labels(apart)
     image.scale = (2, 2)
     np.testing.assert_allclose(apart.scale, (3, 3))
+
+
+def test_objects_are_removed_and_come_back(bench: Any, picture: Any) -> None:
+    bench.viewer.add_image(picture)
+    bench.open()
+    bench.keep(20, 30)
+    bench.keep(45, 60)
+    bench.labels.data[50:55, 5:10] = 7  # painted
+    before = bench.labels.data.copy()
+    bench.click(20, 60)
+    bench.viewer.cursor.position = (20, 30)
+    bench.widget.buttons["remove"].click()
+    assert set(np.unique(bench.labels.data)) == {0, 2, 7}
+    # The object that is being clicked is not touched.
+    assert len(bench.clicks) == 1
+    np.testing.assert_array_equal(shown(bench), disc((60, 80), 20, 60))
+    bench.viewer.cursor.position = (52, 7)
+    bench.it.remove()
+    assert set(np.unique(bench.labels.data)) == {0, 2}
+    bench.it.remove()
+    assert "no object under the mouse" in bench.said
+    for _ in range(2):
+        bench.it.undo()
+    np.testing.assert_array_equal(bench.labels.data, before)
+    bench.it.redo()
+    assert set(np.unique(bench.labels.data)) == {0, 2, 7}
+    # Points that are selected are what napari's own key removes.
+    bench.points.mode = "select"
+    bench.points.selected_data = {0}
+    bench.it.remove()
+    bench.idle()
+    assert not bench.clicks
+    assert set(np.unique(bench.labels.data)) == {0, 2, 7}

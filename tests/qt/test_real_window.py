@@ -75,6 +75,13 @@ def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
     hand.key(Qt.Key.Key_Escape)
     assert (bench.labels.data == 2).sum() == kept.sum()
 
+    QTest.mouseMove(hand.canvas, hand.at(15, 28))
+    bench.qtbot.wait(20)
+    hand.key(Qt.Key.Key_Delete)
+    assert not bench.labels.data.any()
+    hand.key(Qt.Key.Key_Z, control)
+    assert (bench.labels.data == 2).sum() == kept.sum()
+
 
 def test_keys_work_after_a_button_and_in_the_dock(window: Any, picture: Any) -> None:
     bench = window

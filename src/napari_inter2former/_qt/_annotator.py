@@ -155,6 +155,21 @@ class Annotator:
         again = f"Object {number} is open again. Enter keeps the changes, Esc drops them."
         self._travel(step, again, nothing)
 
+    def remove(self) -> None:
+        """Take the object under the cursor out of the labels; or selected points out of theirs."""
+        clicks, labels = self.scene.clicks, self.scene.labels
+        if clicks is not None and clicks.layer.selected_data:
+            clicks.layer.remove_selected()
+            return
+        record = self._under_cursor(labels) if labels is not None else None
+        step = self.session.remove(record) if record is not None else None
+        if record is None or step is None or step.write is None:
+            self.status.warn("There is no object under the mouse to remove.")
+        else:
+            self.status.info(f"Object {record.number} was removed. Undo brings it back.")
+            self._write(step.write)
+        self.refresh()
+
     def _last(self, labels: Labels) -> Accepted | None:
         """Return the last object that was accepted into these labels."""
         token = targets.token_of(labels)

@@ -39,6 +39,7 @@ BUTTONS = {
     "undo": ("Undo", "Go one step back: clicks and accepted objects alike"),
     "redo": ("Redo", "Go one step forward again"),
     "reopen": ("Reopen", "Correct the accepted object under the cursor, or the last one"),
+    "remove": ("Remove", "Take the object under the cursor out of the labels"),
     "hide": ("Hide", "See the bare image while the key or button is held"),
     "toggle_boxes": ("Draw boxes", "Let a drag on the image draw a box round an object"),
 }
@@ -159,7 +160,7 @@ class Form(QWidget):
                 button.released.connect(partial(action, False))
             else:
                 button.clicked.connect(action)
-            grid.addWidget(button, i // 2, i % 2, 1, 2 if name == "toggle_boxes" else 1)
+            grid.addWidget(button, i // 2, i % 2)
         self.buttons["toggle_boxes"].setCheckable(True)
         self.search = {
             "view": _button(*SEARCHES["view"]),
@@ -209,6 +210,7 @@ class Form(QWidget):
         self.buttons["undo"].setEnabled(session.can_undo)
         self.buttons["redo"].setEnabled(session.can_redo)
         self.buttons["reopen"].setEnabled(bool(session.accepted))
+        self.buttons["remove"].setEnabled(scene.labels is not None)
         self.buttons["toggle_boxes"].setEnabled(scene.layout is not None)
         self.buttons["toggle_boxes"].setChecked(it.boxes.on)
         self._render_search()

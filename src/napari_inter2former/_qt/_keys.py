@@ -33,14 +33,15 @@ class Key:
     hold: bool = False
 
 
-# Bound on the clicks layer only: the active layer wins over every other binding, and none of these
-# is one of the Points layer's own keys.
+# Bound on the clicks layer only: the active layer wins over every other binding, and of the Points
+# layer's own keys only Delete is among these, which goes on deleting points that are selected.
 KEYS = (
     Key("accept", "Enter", "Enter"),
     Key("discard", "Escape", "Esc"),
     Key("undo", "Control-Z", f"{_CONTROL}Z"),
     Key("redo", "Control-Shift-Z", f"{_CONTROL}{_SHIFT}Z"),
     Key("reopen", "G", "G"),
+    Key("remove", "Delete", "Del"),
     Key("hide", "H", "hold H", hold=True),
     Key("toggle_boxes", "W", "W"),
 )

@@ -43,7 +43,7 @@ class Saver:
         self.busy = False
 
     def suggestion(self) -> Path:
-        """Return a path for the labels' file: the last one, or one beside the image's file."""
+        """Return a path for the labels' file: in the last folder, or beside the image's file."""
         image = self._annotator.scene.image
         name = re.sub(r"[^\w .+-]", "_", image.name if image is not None else "") or "image"
         source = getattr(getattr(image, "source", None), "path", None)

@@ -37,7 +37,7 @@ class Step:
     Parameters
     ----------
     name : str
-        What was done: "click", "box", "accept", "discard", "reopen" or "search".
+        What was done: "click", "box", "accept", "discard", "reopen", "remove" or "search".
     write : Write, optional
         Labels to write.
     request : int, optional
@@ -247,11 +247,30 @@ class Session:
             raise NothingToAcceptError(
                 "Finish the current object first: Enter accepts it, Esc discards it."
             )
-        assert record.state.plane is not None
         record = self._without_later(record)
+        assert record.state.plane is not None
         write = Write(record.target, record.state.plane, record.edit, forward=False)
         self._go(_Past("reopen", replace(record.state, reopened=record), write, removed=record))
         return Step("reopen", write, self._ask())
+
+    def remove(self, record: Accepted) -> Step:
+        """Take an object out of the labels; the current one stays.
+
+        Parameters
+        ----------
+        record : Accepted
+            The object as it is in the labels.
+
+        Returns
+        -------
+        Step
+            Its `write` is to be written.
+        """
+        record = self._without_later(record)
+        assert record.state.plane is not None
+        write = Write(record.target, record.state.plane, record.edit, forward=False)
+        self._go(_Past("remove", self.state, write, removed=record))
+        return Step("remove", write)
 
     def _without_later(self, record: Accepted) -> Accepted:
         """Let no pixels go back to objects that were accepted again since: these gave them up."""
