@@ -36,10 +36,12 @@ class FakeNetwork:
 
     def __init__(self, window: int = 96) -> None:
         self.config = SimpleNamespace(window=window)
-        self.weights_sha256 = "0" * 64
         self.objects = None
         self.encoded = 0
         self.clicks = 0
+
+    def state_dict(self) -> dict[str, object]:
+        return {}
 
     def encode(self, pixels: np.ndarray) -> FakeFeatures:
         self.encoded += 1

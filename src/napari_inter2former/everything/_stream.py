@@ -19,6 +19,7 @@ from napari_inter2former.everything._run import (
 )
 from napari_inter2former.everything._settings import EverythingSettings
 from napari_inter2former.images import as_image_source
+from napari_inter2former.predictor import weights_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,7 +149,7 @@ def prepare_everything(
     """
     key = {
         "image": image_digest(source),
-        "weights": weights_digest(model),
+        "weights": weights_key(model),
         "settings": asdict(settings),
         "state": state,
     }
@@ -201,12 +202,3 @@ def _levels_before(work: Path, key: dict[str, Any]) -> list[int] | None:
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
-
-
-def weights_digest(model: Inter2Former) -> str:
-    """Hash the weights as they are, whatever file they were loaded from."""
-    digest = hashlib.blake2b(repr(model.config).encode(), digest_size=16)
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
