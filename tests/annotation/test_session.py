@@ -226,6 +226,17 @@ def test_an_object_of_unknown_mask_asks_for_it_when_it_is_opened() -> None:
     assert session.receive(step.request, mask_of(session.state.clicks))
 
 
+def test_an_object_from_elsewhere_does_not_count_as_accepted_when_it_is_left_as_it_was() -> None:
+    session = Session()
+    found = Accepted.of_labels("labels", PLANE, (4, 4, 7, 7), np.full((3, 3), 7))
+    session.reopen(found)
+    session.discard()
+    assert not session.accepted
+    session.remove(found)
+    session.undo()
+    assert not session.accepted
+
+
 def test_pixels_that_an_object_gave_up_do_not_go_back_to_it() -> None:
     desk = Desk()
     desk.click(5, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtTest import QTest
 
 pytestmark = pytest.mark.qt
+
+DELETE = Qt.Key.Key_Backspace if sys.platform == "darwin" else Qt.Key.Key_Delete
 
 
 def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
@@ -77,7 +80,7 @@ def test_the_whole_loop_by_mouse_and_keys(window: Any, picture: Any) -> None:
 
     QTest.mouseMove(hand.canvas, hand.at(15, 28))
     bench.qtbot.wait(20)
-    hand.key(Qt.Key.Key_Delete)
+    hand.key(DELETE)
     assert not bench.labels.data.any()
     hand.key(Qt.Key.Key_Z, control)
     assert (bench.labels.data == 2).sum() == kept.sum()
@@ -115,7 +118,7 @@ def test_points_are_moved_and_deleted_with_naparis_own_tools(window: Any, pictur
     bench.idle()
     assert abs(bench.clicks[0].row - 25) < 1
     assert abs(bench.clicks[0].column - 50) < 1
-    hand.key(Qt.Key.Key_Delete)
+    hand.key(DELETE)
     bench.idle()
     assert len(bench.clicks) == 1
     bench.widget.go_on.click()

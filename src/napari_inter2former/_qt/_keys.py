@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 __all__ = ["KEYS", "Key"]
 
-_CONTROL = "⌘" if sys.platform == "darwin" else "Ctrl+"
-_SHIFT = "⇧" if sys.platform == "darwin" else "Shift+"
+_MAC = sys.platform == "darwin"
+_CONTROL = "⌘" if _MAC else "Ctrl+"
+_SHIFT = "⇧" if _MAC else "Shift+"
+# What Mac keyboards call delete is Backspace to Qt.
+_DELETE = ("Backspace", "⌫") if _MAC else ("Delete", "Del")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ KEYS = (
     Key("undo", "Control-Z", f"{_CONTROL}Z"),
     Key("redo", "Control-Shift-Z", f"{_CONTROL}{_SHIFT}Z"),
     Key("reopen", "G", "G"),
-    Key("remove", "Delete", "Del"),
+    Key("remove", *_DELETE),
     Key("hide", "H", "hold H", hold=True),
     Key("toggle_boxes", "W", "W"),
 )

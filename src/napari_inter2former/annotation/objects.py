@@ -35,12 +35,27 @@ class MaskLike(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Accepted:
-    """An accepted object: enough to open it again."""
+    """An object in the labels: enough to open it again.
+
+    Parameters
+    ----------
+    number : int
+        Its label.
+    target : hashable
+        Names the labels.
+    edit : LabelEdit
+        Its pixels.
+    state : State
+        Its clicks, and perhaps its mask.
+    clicked : bool
+        Whether it was accepted in this session, and not found in the labels.
+    """
 
     number: int
     target: Hashable
     edit: LabelEdit
     state: State
+    clicked: bool = True
 
     @property
     def key(self) -> tuple[Hashable, Plane, int]:
@@ -82,7 +97,7 @@ class Accepted:
         row, column = divmod(int(np.argmax(squared_depth(where))), where.shape[1])
         click = Click(box[0] + row, box[1] + column)
         edit = LabelEdit(box, where, np.zeros((), data.dtype), int(data.max()))
-        return cls(edit.value, target, edit, State((click,), plane))
+        return cls(edit.value, target, edit, State((click,), plane), clicked=False)
 
 
 @dataclass(frozen=True, eq=False)

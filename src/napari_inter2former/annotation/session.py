@@ -318,7 +318,7 @@ class Session:
         self.state = step.state
         if step.removed is not None:
             self.accepted.pop(step.removed.key, None)
-        if step.added is not None:
+        if step.added is not None and step.added.clicked:
             self.accepted[step.added.key] = step.added
         return back
 
