@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from napari_inter2former._files import check_writable
 from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_datasets
 from napari_inter2former.evaluation.layouts.folders import match_files
 from napari_inter2former.training.command import tells_errors
@@ -65,6 +66,8 @@ def check_name(name: str, overwrite: bool) -> Path:
     ------
     DatasetError
         If the name can't be a file's, belongs to a shipped model, or is taken.
+    OutputError
+        If nothing can be written there.
     """
     if not re.fullmatch(r"[\w][\w.-]*", name):
         raise DatasetError(
@@ -75,6 +78,7 @@ def check_name(name: str, overwrite: bool) -> Path:
     path = user_models_folder() / f"{name}.safetensors"
     if path.exists() and not overwrite:
         raise DatasetError(f"There is a model {name!r} already; --overwrite replaces it.")
+    check_writable(path)
     return path
 
 

@@ -172,4 +172,7 @@ def restore_optimizers(
                 state = saved.get(names[parameter], {})
                 if all(key in state for key in keys):
                     device = parameter.device
-                    optimizer.state[parameter] = {key: state[key].to(device) for key in keys}
+                    # Copies: tensors of a mapped file would keep Windows from replacing it.
+                    optimizer.state[parameter] = {
+                        key: state[key].to(device, copy=True) for key in keys
+                    }

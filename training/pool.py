@@ -85,14 +85,18 @@ class TrainingImage:
 
     @cached_property
     def objects(self) -> NDArray[np.float32]:
-        """Objects as rows of (centre row, centre column, area), in pixels."""
+        """Objects as rows of (row, column, area), in pixels: of each the pixel nearest its centre.
+
+        The centre itself may lie between pieces that are far apart.
+        """
         rows = []
         labels = self.labels
         for label, box in enumerate(ndimage.find_objects(labels), start=1):
             inside = labels[box] == label
             area = int(inside.sum())
             if area >= MIN_AREA:
-                row, column = (float(axis.mean()) for axis in inside.nonzero())
+                places = np.argwhere(inside)
+                row, column = places[((places - places.mean(0)) ** 2).sum(1).argmin()]
                 rows.append((box[0].start + row, box[1].start + column, area))
         return np.array(rows, np.float32).reshape(-1, 3)
 

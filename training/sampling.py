@@ -14,10 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_inter2former.evaluation.pairs import DatasetError
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.pool import Dataset, TrainingImage, dataset_weights
 from napari_inter2former.training.synthetic import displacement, draw_scene, draw_superpixels
 from napari_inter2former.training.targets import draw_targets
+
+MOST_FAILURES = 500
+"""So many crops in a row that show no object don't come about by chance."""
 
 Crop: TypeAlias = tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int32]]
 
@@ -72,6 +76,10 @@ class SamplingOptions:
     synthetic: float = 0.15
     elastic: float = 0.15
     superpixels: float = 0.05
+
+    def __post_init__(self) -> None:
+        if self.side % 32:
+            raise DatasetError(f"--side must be a multiple of 32, not {self.side}.")
 
 
 @dataclass(frozen=True)
@@ -241,16 +249,23 @@ def batches(
     are of one size. `emphasis` is that of `dataset_weights`.
     """
     weights = dataset_weights(datasets, emphasis or {})
+    failures = 0
     while True:
         batch = enlarged(options, shapes)
         crops: list[Crop] = []
         while len(crops) < batch.crops:
+            if failures == MOST_FAILURES:
+                raise DatasetError(
+                    f"{failures} crops in a row show no object well enough to be learned. Are the "
+                    "labels objects of connected pixels?"
+                )
             if rng.random() < options.synthetic:
                 crop = draw_synthetic(batch, rng)
             else:
                 dataset = datasets[rng.choice(len(datasets), p=weights)]
                 image = dataset.images[int(rng.integers(len(dataset.images)))]
                 crop = draw_crop(image, batch, rng)
+            failures = 0 if crop is not None else failures + 1
             if crop is not None:
                 crops.append(crop)
         images, targets, labels = zip(*crops, strict=True)

@@ -48,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     result.add_argument("--data", type=Path, required=True, help="pool: DATA/NAME/train/*_image.*")
     result.add_argument("--out", type=Path, required=True, help="folder of the run")
-    result.add_argument("--preset", default="tiny", choices=sorted(PRESETS))
+    result.add_argument(
+        "--preset", choices=sorted(PRESETS), help="default: tiny, or that of --start-from"
+    )
     result.add_argument("--hours", type=float, default=4, help="training time in all")
     result.add_argument("--start-from", help="weights to start from (name or path)")
     result.add_argument("--freeze-encoder", action="store_true", help="learn all but the encoder")
@@ -103,7 +105,7 @@ class Run:
         torch.manual_seed(arguments.seed)  # the same in all processes
         if saved is not None:
             config = model_of(self.path, saved)
-            if config.name != arguments.preset:
+            if arguments.preset not in (None, config.name):
                 raise CheckpointError(
                     f"{self.path} was trained as {config.name!r}, not {arguments.preset!r}; "
                     "use another --out."
@@ -114,8 +116,13 @@ class Run:
             from napari_inter2former.weights import load_model
 
             model = load_model(arguments.start_from)
+            if arguments.preset not in (None, model.config.name):
+                raise CheckpointError(
+                    f"{arguments.start_from} is a {model.config.name!r}, no {arguments.preset!r}; "
+                    "leave --preset out."
+                )
         else:
-            model = build_model(arguments.preset)
+            model = build_model(arguments.preset or "tiny")
         model.encoder.requires_grad_(not arguments.freeze_encoder)
         training = TrainingOptions(**pick(TrainingOptions, arguments))
         self.trainer = Trainer(model.to(arguments.device), training)

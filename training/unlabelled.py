@@ -24,6 +24,7 @@ from napari_inter2former.errors import Inter2FormerError
 from napari_inter2former.evaluation import DatasetError, read_picture
 from napari_inter2former.evaluation.layouts.names import (
     LABEL_ENDINGS,
+    LABEL_FOLDERS,
     SUFFIXES,
     ending_of,
 )
@@ -40,7 +41,7 @@ MEMORY_BYTES = 4 << 30
 
 
 def find_images(folder: Path) -> list[Path]:
-    """List all images below a folder, without what is named like a label map.
+    """List all images below a folder, without what is, or lies in what is, named like label maps.
 
     Raises
     ------
@@ -54,6 +55,10 @@ def find_images(folder: Path) -> list[Path]:
         if path.suffix.lower() in SUFFIXES
         and not path.name.startswith(".")
         and ending_of(path, endings) is None
+        and not any(
+            part.lower() in (*LABEL_FOLDERS, "annotations", "mitochondria")
+            for part in path.relative_to(folder).parts[:-1]
+        )
     )
     if not found:
         what = "holds no image" if folder.is_dir() else "is no folder"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.evaluation import (
@@ -341,3 +342,84 @@ def test_a_mask_of_a_single_number_holds_as_many_objects_as_pieces(tmp_path, val
     assert (read_any_mask(tmp_path / "b_masks.png") == mask).all()
     with pytest.raises(ImageError, match="JPEG changes numbers"):
         read_any_mask(tmp_path / "c_masks.jpg")
+
+
+def test_coco_takes_no_image_for_another_of_its_name(tmp_path):
+    for split, value in (("train", 30), ("val", 60)):
+        content = coco([[rectangle(2, 2, 9, 10)]], file_name="0.png")
+        write_coco(tmp_path, content, f"annotations/instances_{split}.json")
+        write(tmp_path / "images" / split / "0.png", grey(value))
+    for split, value in (("train", 30), ("val", 60)):
+        picture, _ = only(tmp_path, split)[1]["0.png"].read()
+        assert (picture.data == value).all()
+    write(tmp_path / "copy" / "val" / "0.png", grey())
+    with pytest.raises(DatasetError, match=r"which image is 0\.png"):
+        find_datasets(tmp_path)
+
+
+def test_coco_takes_no_mask_for_an_image(tmp_path):
+    content = coco([[rectangle(2, 2, 9, 10)]], file_name="0.png")
+    write_coco(tmp_path, content, "annotations/instances_default.json")
+    image = write(tmp_path / "images" / "0.png", grey())
+    write(tmp_path / "masks" / "0.png", box((2, 2, 9, 10)))
+    assert only(tmp_path)[1]["0.png"].image == image
+
+
+def test_geojson_is_no_coco(tmp_path):
+    (tmp_path / "regions.json").write_text('{"type": "FeatureCollection", "features": []}')
+    write(tmp_path / "images" / "a.png", grey())
+    write(tmp_path / "labels" / "a.png", box((2, 2, 9, 10), value=1))
+    assert only(tmp_path)[0].startswith("images/NAME")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_label_maps_in_folders_named_like_those_of_single_masks(tmp_path, dtype):
+    labels = box((2, 2, 9, 10), value=1, dtype=dtype) + box((20, 20, 8, 8), value=2, dtype=dtype)
+    write(tmp_path / "img" / "a.png", grey())
+    write(tmp_path / "gt" / "a.png", labels)
+    write(tmp_path / "img" / "b.png", grey())
+    soft = box((2, 2, 9, 10)) + box((20, 20, 8, 8), value=100)
+    write(tmp_path / "gt" / "b.png", soft)
+    pairs = only(tmp_path)[1]
+    assert areas(pairs["a"]) == [64, 90]
+    assert areas(pairs["b"]) == [154]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_folder_of_datasets_is_no_data_science_bowl(tmp_path, count):
+    for name in ("A", "B"):
+        for i in range(count):
+            write(tmp_path / name / "images" / f"{i}.png", grey())
+            labels = box((2, 2, 9, 10), value=3) + box((20, 20, 8, 8), value=5)
+            write(tmp_path / name / "masks" / f"{i}_masks.png", labels)
+    found = find_datasets(tmp_path)
+    assert list(found) == ["A", "B"]
+    assert areas(found["A"].pairs[0]) == [64, 90]
+
+
+def test_labels_with_a_palette(tmp_path):
+    labels = box((2, 2, 9, 10), value=1) + box((20, 20, 8, 8), value=70)
+    picture = Image.fromarray(labels, "P")
+    picture.putpalette(np.random.default_rng(0).integers(0, 256, 768, np.uint8).tobytes())
+    picture.save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_any_mask(tmp_path / "a.png"), labels)
+
+
+def test_labels_in_webp_must_be_lossless(tmp_path):
+    labels = Image.fromarray(box((2, 2, 9, 10), value=1) + box((20, 20, 8, 8), value=2))
+    labels.save(tmp_path / "exact.webp", lossless=True)
+    assert read_any_mask(tmp_path / "exact.webp").max() == 2
+    labels.save(tmp_path / "lossy.webp")
+    with pytest.raises(ImageError, match="Lossy WebP changes numbers"):
+        read_any_mask(tmp_path / "lossy.webp")
+
+
+def test_a_tiff_that_cannot_be_decompressed_is_named(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rng.integers(0, 9, (200, 200), np.uint16), compression="zlib")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 500] = bytes(500)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.tif is damaged"):
+        read_any_mask(path)

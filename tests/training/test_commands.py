@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch.distributed.run import get_args_parser
 
+from napari_inter2former._files import OutputError
 from napari_inter2former.evaluation.datasets import DatasetError
 from napari_inter2former.model import build_model
 from napari_inter2former.predictor import Predictor
@@ -53,7 +54,9 @@ def test_training_writes_a_log_and_goes_on_where_it_stopped(
     with (out / "log.csv").open() as file:
         steps = [int(row["step"]) for row in csv.DictReader(file)]
     assert steps == sorted(steps)
-    # Another configuration in the same folder is refused.
+    # The folder says which configuration it is; another one is refused.
+    again = ["--data", str(pool), "--out", str(out), "--device", "cpu", "--hours", "1e-5"]
+    assert train.main([*again, *QUICK]) == 0
     capsys.readouterr()
     assert run_training(pool, out, "tiny", 0.01) == 1
     assert "use another --out" in capsys.readouterr().err
@@ -277,3 +280,12 @@ def test_unusable_model_names_are_refused(
     monkeypatch.setattr(finetune, "list_models", lambda: shipped)
     with pytest.raises(DatasetError, match="name"):
         finetune.check_name(name, overwrite=True)
+
+
+def test_where_no_model_can_be_stored_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("INTER2FORMER_HOME", str(tmp_path / "file"))
+    with pytest.raises(OutputError, match="could not be written"):
+        finetune.check_name("mylab", overwrite=False)

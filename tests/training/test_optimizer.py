@@ -74,5 +74,6 @@ def test_state_goes_on_and_begins_afresh_where_the_optimizer_changed() -> None:
     restored, again = train("muon", muon)  # type: ignore[arg-type]
     assert restored == {"matrix", "vector"}
     assert again["vector"]["step"] == 2  # type: ignore[index]
+    assert again["vector"]["exp_avg"].data_ptr() != muon["vector"]["exp_avg"].data_ptr()  # type: ignore[index]
     assert train("muon", adamw)[0] == {"matrix", "vector"}  # type: ignore[arg-type]
     assert train("adamw", muon)[0] == {"vector"}  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ import torch
 from napari_inter2former.evaluation.datasets import DatasetError, Pair, find_pairs
 from napari_inter2former.model import build_model
 from napari_inter2former.model import reference_mask as rm
-from napari_inter2former.training import augmentation
+from napari_inter2former.training import augmentation, sampling
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.checkpoint import (
     Checkpoint,
@@ -570,3 +570,23 @@ def test_labels_that_change_are_read_again(tmp_path: Path) -> None:
         labels[5:20, 25 * count - 20 : 25 * count] = count
         cv2.imwrite(str(pair.label), labels)
         assert len(TrainingImage(pair).objects) == count
+
+
+def test_an_object_of_distant_pieces_is_learned_and_crops_without_objects_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labels = np.zeros((1000, 1000), np.uint8)
+    for row, column in ((20, 20), (20, 940), (940, 20), (940, 940)):
+        labels[row : row + 40, column : column + 40] = 1
+    image = np.where(labels, 200, 20).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a_image.png"), image)
+    cv2.imwrite(str(tmp_path / "a_label.png"), labels)
+    dataset, _ = make_dataset("pieces", find_pairs(tmp_path))
+    options = SamplingOptions(side=96, crops=2, synthetic=0, superpixels=0)
+    source = batches([dataset], options, np.random.default_rng(0), np.random.default_rng(1))
+    assert next(source).targets.flatten(1).any(1).all()
+    monkeypatch.setattr(sampling, "draw_crop", lambda *_: None)
+    with pytest.raises(DatasetError, match="no object well enough"):
+        next(source)
+    with pytest.raises(DatasetError, match="multiple of 32"):
+        SamplingOptions(side=200)

@@ -24,6 +24,9 @@ def test_images_are_found_without_labels_and_bad_ones_left_out(
 ) -> None:
     paths = find_images(pool)
     assert [p.name for p in paths] == ["0000_image.png", "0001_image.png"] * 2
+    (pool / "others" / "masks").mkdir()
+    (pool / "others" / "masks" / "0001.png").write_bytes(paths[0].read_bytes())
+    assert find_images(pool) == paths
     (pool / "broken.png").write_bytes(b"no picture")
     images = Images(find_images(pool))
     batch = next(crops(images, 30, 32, 0.2, np.random.default_rng(0)))

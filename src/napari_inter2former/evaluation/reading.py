@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.images import read_image
@@ -88,13 +89,19 @@ def read_labels(path: str | Path) -> NDArray[np.integer[Any]]:
         When the file is missing or unreadable, is no single plane, or holds negative or fractional
         numbers.
     """
-    if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+    path = Path(path)
+    if path.suffix.lower() in (".jpg", ".jpeg", ".jp2") or _is_lossy_webp(path):
+        kind = "Lossy WebP" if path.suffix.lower() == ".webp" else "JPEG"
         raise ImageError(
-            f"{path}: JPEG changes numbers, so it can't hold labels; save them as TIFF or PNG."
+            f"{path}: {kind} changes numbers, so it can't hold labels; save them as TIFF or PNG."
         )
     data = read_image(path)
-    if data.ndim == 3 and data.shape[-1] in (3, 4) and _is_grey(data):
-        data = np.ascontiguousarray(data[..., 0])
+    if data.ndim == 3 and data.shape[-1] in (3, 4):
+        if _is_grey(data):
+            data = np.ascontiguousarray(data[..., 0])
+        elif _has_palette(path):
+            with Image.open(path) as picture:
+                data = np.asarray(picture)
     if data.ndim != 2:
         raise ImageError(
             f"{path}: a label image must have two dimensions and one number per pixel; "
@@ -114,6 +121,26 @@ def read_labels(path: str | Path) -> NDArray[np.integer[Any]]:
     if data.size and data.min() < 0:
         raise ImageError(f"{path}: labels must not be negative (the smallest is {data.min()}).")
     return data
+
+
+def _is_lossy_webp(path: Path) -> bool:
+    """Whether a WebP file holds a VP8 chunk, and no lossless one (VP8L)."""
+    if path.suffix.lower() != ".webp" or not path.is_file():
+        return False
+    content = path.read_bytes()
+    at = 12
+    while at + 8 <= len(content):
+        if content[at : at + 4] in (b"VP8 ", b"VP8L"):
+            return content[at : at + 4] == b"VP8 "
+        at += 8 + (int.from_bytes(content[at + 4 : at + 8], "little") + 1) // 2 * 2
+    return False
+
+
+def _has_palette(path: Path) -> bool:
+    """Whether a PNG file shows its numbers in colours of a palette; OpenCV reads the colours."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    return start.startswith(b"\x89PNG") and start[25:] == b"\x03"
 
 
 def _is_grey(data: NDArray[Any]) -> bool:

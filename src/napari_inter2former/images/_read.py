@@ -45,5 +45,10 @@ def read_image(path: str | os.PathLike[str], plane: int | None = None) -> npt.ND
     levels, channel_axis, _ = open_stored(Path(path)).plane(plane)
     pixels: Any = levels[0]
     if not isinstance(pixels, np.ndarray):  # memory-mapped ones stay so
-        pixels = np.asarray(pixels)
+        try:
+            pixels = np.asarray(pixels)
+        except ImageError:
+            raise
+        except Exception as error:  # each codec has errors of its own
+            raise ImageError(f"{path} is damaged, it can't be read: {error}.") from error
     return pixels if channel_axis is None else np.moveaxis(pixels, channel_axis, -1)

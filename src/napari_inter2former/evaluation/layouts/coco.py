@@ -2,7 +2,7 @@
 
 Looked for in the folder, in ``annotations`` and below it; of several files the one for the split,
 such as ``instances_val2017.json``, ``lvis_v1_val.json`` or ``livecell_coco_val.json``. Images are
-found by name anywhere in the folder.
+found by name anywhere in the folder, but none is taken for another of the same name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari_inter2former.evaluation.layouts.coco_masks import CocoLabels
-from napari_inter2former.evaluation.layouts.names import SUFFIXES
+from napari_inter2former.evaluation.layouts.names import LABEL_FOLDERS, SUFFIXES
 from napari_inter2former.evaluation.pairs import DatasetError, Pair
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _looks_like_coco(path: Path) -> bool:
     """Tell by the first bytes: any other JSON in the folder is none of our business."""
     with path.open("rb") as file:
         start = file.read(4096).lstrip()
-    keys = (b'"images"', b'"annotations"', b'"info"', b'"licenses"', b'"categories"', b'"type"')
-    return start[:1] == b"{" and start[1:].lstrip().startswith(keys)
+    keys = rb'"(images|annotations|info|licenses|categories)"|"type"\s*:\s*"instances"'
+    return re.match(rb"{\s*(" + keys + rb")", start) is not None
 
 
 def _is_of(path: Path, split: str) -> bool:
@@ -116,7 +116,7 @@ def _read(path: Path, root: Path) -> list[Pair]:
             f"{path}: annotations of {len(unknown)} image(s) that the file does not list, "
             f"such as {next(iter(unknown))!r}."
         )
-    found = _locate((names[key] for key in shapes), root)
+    found = _locate((names[key] for key in shapes), root, path)
     pairs = [
         Pair(names[key], found[names[key]], path, CocoLabels(sizes[key], tuple(shapes[key])))
         for key in shapes
@@ -132,21 +132,46 @@ def _name_of(image: dict[str, Any]) -> str:
     return str(name).replace("\\", "/")
 
 
-def _locate(names: Iterable[str], root: Path) -> dict[str, Path]:
+def _locate(names: Iterable[str], root: Path, annotations: Path) -> dict[str, Path]:
     """Find images where the file says, else by their names alone anywhere below a folder."""
     found: dict[str, Path] = {}
-    anywhere: dict[str, Path] | None = None
+    anywhere: dict[str, list[Path]] | None = None
     for name in names:
         path = root / name
         if not path.is_file():
             if anywhere is None:
-                anywhere = {
-                    file: Path(at) / file
-                    for at, _, files in os.walk(root)
-                    for file in files
-                    if Path(file).suffix.lower() in SUFFIXES
-                }
+                anywhere = _pictures_below(root)
             # A missing image is told (and skipped) when it is read.
-            path = anywhere.get(Path(name).name, path)
+            path = _only(anywhere.get(Path(name).name, [path]), root, annotations)
         found[name] = path
     return found
+
+
+def _pictures_below(root: Path) -> dict[str, list[Path]]:
+    """List what may be an image, by name; masks may have their image's name."""
+    found: dict[str, list[Path]] = defaultdict(list)
+    for at, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if name.lower() not in LABEL_FOLDERS)
+        for file in files:
+            if Path(file).suffix.lower() in SUFFIXES:
+                found[file].append(Path(at) / file)
+    return found
+
+
+def _only(candidates: list[Path], root: Path, annotations: Path) -> Path:
+    """Of several images of a name, take the one in a folder that the annotations are named after.
+
+    Images of ``instances_val2017.json`` lie in ``val2017``, or in ``val``.
+    """
+    if len(candidates) > 1:
+        candidates = [
+            path
+            for path in candidates
+            if any(_is_of(annotations, part) for part in path.relative_to(root).parts[:-1])
+        ] or candidates
+    if len(candidates) > 1:
+        raise DatasetError(
+            f"{annotations}: which image is {candidates[0].name}, {candidates[0]} or "
+            f"{candidates[1]}? Write their folders into the file's file_name, or move one away."
+        )
+    return candidates[0]

@@ -11,7 +11,12 @@ import numpy as np
 
 from napari_inter2former.errors import ImageError
 from napari_inter2former.evaluation.layouts.masks import read_bright
-from napari_inter2former.evaluation.layouts.names import pictures
+from napari_inter2former.evaluation.layouts.names import (
+    IMAGE_ENDINGS,
+    LABEL_ENDINGS,
+    common_name,
+    pictures,
+)
 from napari_inter2former.evaluation.pairs import DatasetError, Pair
 
 if TYPE_CHECKING:
@@ -52,6 +57,9 @@ def _images_of(folder: Path) -> list[Pair]:
     pairs = []
     for each in sorted(folder.iterdir()):
         if (each / "masks").is_dir() and (images := pictures(each / "images")):
+            masks = {common_name(path, LABEL_ENDINGS) for path in pictures(each / "masks")}
+            if masks.intersection(common_name(path, IMAGE_ENDINGS) for path in images):
+                return []  # label maps are named after their images: a dataset, not an image
             if len(images) > 1:
                 raise DatasetError(f"{each / 'images'}: {len(images)} images where one belongs.")
             pairs.append(Pair(each.name, images[0], each / "masks", read_mask_files))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from napari_inter2former.evaluation.layouts.masks import read_any_mask, read_nonzero
+from napari_inter2former.evaluation.layouts.masks import read_any_mask, read_one_object
 from napari_inter2former.evaluation.layouts.names import (
     IMAGE_ENDINGS,
+    IMAGE_FOLDERS,
     LABEL_ENDINGS,
+    LABEL_FOLDERS,
     by_name,
     pictures,
 )
@@ -27,10 +29,7 @@ __all__ = ["find", "match_files"]
 
 ONE_OBJECT = (("im", "gt"), ("img", "gt"))
 """Folders of masks of one object, which is whatever isn't black, as others read them: DIS5K's (in
-HQSeg-44K), and the 345 frames of DAVIS."""
-
-IMAGES = ("images", "image", "imgs", "img", "raw", "rawimages")
-LABELS = ("labels", "label", "masks", "mask", "groundtruth", "gt")
+HQSeg-44K), and the 345 frames of DAVIS. Label maps in folders of these names are told from them."""
 
 
 def find(folder: Path, split: str) -> list[Pair]:
@@ -46,9 +45,9 @@ def find(folder: Path, split: str) -> list[Pair]:
     inside = {path.name.lower(): path for path in sorted(folder.iterdir()) if path.is_dir()}
     for images, labels in ONE_OBJECT:
         if images in inside and labels in inside:
-            return match_files(inside[images], inside[labels], read_nonzero)
-    images_at = next((inside[name] for name in IMAGES if name in inside), None)
-    labels_at = next((inside[name] for name in LABELS if name in inside), None)
+            return match_files(inside[images], inside[labels], read_one_object)
+    images_at = next((inside[name] for name in IMAGE_FOLDERS if name in inside), None)
+    labels_at = next((inside[name] for name in LABEL_FOLDERS if name in inside), None)
     if images_at is None or labels_at is None:
         return []
     # images/val beside labels/val

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["read_any_mask", "read_bright", "read_colours", "read_components", "read_nonzero"]
+__all__ = [
+    "read_any_mask",
+    "read_bright",
+    "read_colours",
+    "read_components",
+    "read_nonzero",
+    "read_one_object",
+]
 
 
 def read_one(path: Path, above: int) -> NDArray[np.uint8]:
@@ -55,6 +62,19 @@ def read_colours(path: Path) -> NDArray[np.int32]:
     # Numbers count from black, wherever there is none too.
     first = 0 if colours[0] == 0 else 1
     return (numbers.reshape(data.shape[:2]) + first).astype(np.int32)
+
+
+def read_one_object(path: Path) -> NDArray[np.integer[Any]]:
+    """Read a mask of one object, its edges soft or not; or labels, if it can't be such a mask.
+
+    Of several numbers in one plane, the largest that the type holds is the inside of a soft mask.
+    """
+    data = read_image(path)
+    if data.ndim == 2 and data.dtype.kind in "ui":
+        several = (data[data > 0] != data.max()).any()
+        if several and data.max() < np.iinfo(data.dtype).max:
+            return read_labels(path)
+    return read_nonzero(path)
 
 
 def read_any_mask(path: Path) -> NDArray[np.integer[Any]]:

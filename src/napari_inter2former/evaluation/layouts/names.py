@@ -10,10 +10,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["IMAGE_ENDINGS", "LABEL_ENDINGS", "by_name", "ending_of", "pictures", "stem_of"]
+__all__ = [
+    "IMAGE_ENDINGS",
+    "IMAGE_FOLDERS",
+    "LABEL_ENDINGS",
+    "LABEL_FOLDERS",
+    "by_name",
+    "common_name",
+    "ending_of",
+    "pictures",
+    "stem_of",
+]
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".pgm", ".ppm")
 """Of the files that count as images or labels."""
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img", "raw", "rawimages")
+LABEL_FOLDERS = ("labels", "label", "masks", "mask", "groundtruth", "gt")
+"""Usual names of folders, in lower case."""
 
 IMAGE_ENDINGS = ("_image", "_img", "")
 LABEL_ENDINGS = ("_labels", "_label", "_cp_masks", "_masks", "_mask", "_seg", "")
@@ -41,6 +55,12 @@ def ending_of(path: Path, endings: Iterable[str]) -> str | None:
     return next((ending for ending in endings if stem_of(path).endswith(ending)), None)
 
 
+def common_name(path: Path, endings: Iterable[str]) -> str | None:
+    """Return what stands before the first of some endings, None if a file's name has none."""
+    ending = ending_of(path, endings)
+    return None if ending is None else stem_of(path).removesuffix(ending)
+
+
 def by_name(paths: Iterable[Path], endings: Iterable[str]) -> dict[str, Path]:
     """Sort files by what stands before an ending; files without such an ending are left out.
 
@@ -52,10 +72,9 @@ def by_name(paths: Iterable[Path], endings: Iterable[str]) -> dict[str, Path]:
     endings = tuple(endings)
     found: dict[str, Path] = {}
     for path in paths:
-        ending = ending_of(path, endings)
-        if ending is None:
+        name = common_name(path, endings)
+        if name is None:
             continue
-        name = stem_of(path).removesuffix(ending)
         if name in found:
             raise DatasetError(f"{path}: {found[name].name} is there too; keep one of them.")
         found[name] = path
