@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from html import escape
 
 import cv2
 import numpy as np
@@ -150,6 +151,47 @@ def test_a_tiff_that_ends_in_its_smallest_level(tmp_path):
         open_image(path)
 
 
+def write_plane_of_two(path, z, names):
+    """Write one plane of an OME-TIFF of two planes, which lie in these files."""
+    parts = "".join(
+        f'<TiffData FirstZ="{i}" PlaneCount="1">'
+        f'<UUID FileName="{escape(name)}">urn:uuid:{i}</UUID></TiffData>'
+        for i, name in enumerate(names)
+    )
+    text = (
+        f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{z}">'
+        '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint16" '
+        'SizeX="128" SizeY="96" SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0:0"/>'
+        f"{parts}</Pixels></Image></OME>"
+    )
+    tifffile.imwrite(path, PLANE + z, description=text, metadata=None)
+
+
+def test_planes_that_were_never_recorded_are_zeros(tmp_path):
+    write_plane_of_two(tmp_path / "renamed.ome.tif", 0, ["a.ome.tif"])
+    found = np.asarray(open_image(tmp_path / "renamed.ome.tif").levels[0])
+    np.testing.assert_array_equal(found, [PLANE, np.zeros_like(PLANE)])
+
+
+def test_an_ome_tiff_without_one_of_its_files(tmp_path):
+    names = ["z&a.ome.tif", "zb.ome.tif"]
+    for z, name in enumerate(names):
+        write_plane_of_two(tmp_path / name, z, names)
+    whole = open_image(tmp_path / "zb.ome.tif")
+    np.testing.assert_array_equal(np.asarray(whole.levels[0]), [PLANE, PLANE + 1])
+    (tmp_path / "z&a.ome.tif").unlink()
+    with pytest.raises(ImageError, match=r"1 of its 2 planes are missing.* it: z&a\.ome\.tif\."):
+        open_image(tmp_path / "zb.ome.tif")
+
+
+def test_only_the_last_ending_makes_a_file_zarr(tmp_path):
+    tifffile.imwrite(tmp_path / "sample.zarr.tif", PLANE)
+    assert open_image(tmp_path / "sample.zarr.tif").shape == PLANE.shape
+    with zarr.storage.ZipStore(tmp_path / "sample.zarr.zip", mode="w") as store:
+        zarr.create_array(store, data=PLANE)
+    assert open_image(tmp_path / "sample.zarr.zip").shape == PLANE.shape
+
+
 @pytest.mark.parametrize("content", [b"", b"II*\0", b"no image at all", b"II*\0" + b"\xff" * 60])
 def test_files_that_are_no_images(tmp_path, content):
     path = tmp_path / "file.tif"
@@ -280,7 +322,8 @@ def test_the_sample_of_a_chunked_image_reads_each_block_from_one_chunk(tmp_path)
 
         def __getitem__(self, index):
             read.append(index)
-            return np.ones([1, *(len(range(*i.indices(40_000))) for i in index[1:])], np.uint16)
+            shape = [1, *(len(range(*i.indices(40_000))) for i in index[1:])]
+            return np.full(shape, len(read), np.uint16)
 
     as_image_source(StoredImage((Watched(),), "cyx"), channels=("ignore", "use", "ignore"))
     assert len(read) == 16

@@ -7,7 +7,13 @@ import pytest
 from skimage.filters import gaussian
 
 from napari_inter2former import Click, Predictor
-from napari_inter2former.images import StoredImage, as_image_source, normalization_of
+from napari_inter2former.images import (
+    StoredImage,
+    _estimate,
+    as_image_source,
+    normalization_of,
+    stack_channels,
+)
 
 SIDE = 2000
 
@@ -105,3 +111,73 @@ def test_a_blurred_cell_on_an_empty_slide_is_found():
     predictor.set_image(noise() + cell)
     found = predictor.predict([Click(200, 1500)]).to_full((SIDE, SIDE))
     assert (found & truth).sum() > 0.8 * (found | truth).sum()
+
+
+class Stored:
+    """Pixels on disk, which are made by rows and columns as they are read."""
+
+    def __init__(self, shape, dtype, make, chunk=500):
+        self.shape, self.dtype, self.chunks = shape, np.dtype(dtype), (chunk, chunk)
+        self.make, self.pixels = make, 0
+
+    def __getitem__(self, index):
+        rows, columns = (np.arange(n)[part] for n, part in zip(self.shape, index, strict=True))
+        self.pixels += rows.size * columns.size
+        return self.make(rows[:, None], columns).astype(self.dtype)
+
+
+def stored(image, folder, *, mapped):
+    if not mapped:
+        return Stored(image.shape, image.dtype, lambda r, c: image[r, c])
+    array = np.memmap(folder / "pixels", image.dtype, "w+", shape=image.shape)
+    array[:] = image
+    return array
+
+
+def nucleus(dtype=np.float64):
+    """Return an empty slide but for one nucleus, between the blocks of a sample of it."""
+    r, c = np.ogrid[:SIDE, :SIDE]
+    bump = 1 - ((r - 560) / 30) ** 2 - ((c - 565) / 20) ** 2
+    return (352 * bump.clip(0) * (0.9 + 0.1 * np.sin(r * c))).astype(dtype)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_nucleus_beside_the_sample_counts_on_disk_as_in_memory(
+    tmp_path, monkeypatch, dtype, mapped
+):
+    image = nucleus(dtype)
+    assert limits(image)[1] > 300
+    assert limits(stored(image, tmp_path, mapped=mapped)) == limits(image)
+    monkeypatch.setattr(_estimate, "STRIP_BYTES", 1 << 20)  # many, no multiples of a step
+    assert limits(stored(image, tmp_path, mapped=mapped)) == limits(image)
+
+
+@pytest.mark.parametrize("kind", ["memory", "mapped", "chunked"])
+def test_a_speck_that_every_nth_pixel_misses_is_seen(tmp_path, kind):
+    image = np.full((SIDE, SIDE), 7, np.float32)
+    image[561, 563], image[561, 565] = 90, np.inf
+    array = image if kind == "memory" else stored(image, tmp_path, mapped=kind == "mapped")
+    assert limits(array) == (7, 90)
+
+
+def test_only_empty_channels_are_looked_at_again(tmp_path):
+    images = noise(), nucleus()
+    planes = [stored(image, tmp_path, mapped=False) for image in images]
+    found = as_image_source(stack_channels([[plane] for plane in planes])[0], channel_axis=0)
+    assert found.normalization.high == (pytest.approx(114, abs=1), limits(images[1])[1])
+    assert planes[0].pixels <= _estimate.SAMPLE_PIXELS < planes[1].pixels
+
+
+def test_huge_images_are_searched_in_part():
+    def distant(r, c):
+        return 50.0 * ((r - 6300) ** 2 + (c - 6300) ** 2 < 1500**2)
+
+    huge = Stored((100_000, 100_000), np.float32, distant, chunk=1000)
+    assert limits(huge) == (0, 50)
+    assert huge.pixels < 1 << 23
+    empty = Stored(huge.shape, np.float32, lambda r, c: r * c * 0, chunk=1000)
+    assert limits(empty) == (0, 0)
+    thumbnail = np.zeros((400, 400), np.float32)
+    thumbnail[50, 70] = 3
+    assert limits([empty, thumbnail]) == (0, 3)

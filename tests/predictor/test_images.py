@@ -299,7 +299,7 @@ def test_an_even_sample_of_a_large_lazy_image_does_not_blind_the_model():
 
 
 @pytest.mark.parametrize(
-    ("bright", "spots"), [(slice(None), 8), (slice(0, 1 << 13), 16), (slice(0, 0), 16)]
+    ("bright", "spots"), [(slice(None), 8), (slice(0, 1 << 13), 16), (slice(0, 0), 16 + 256)]
 )
 def test_a_stored_image_is_sampled_in_more_spots_if_some_are_empty(bright, spots):
     class Striped(Recorder):

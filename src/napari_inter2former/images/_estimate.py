@@ -30,6 +30,11 @@ SAMPLE_PIXELS = 1 << 20
 SAMPLE_GRID = 4
 # Every other block is enough if each of them shows this share of the range of all of them.
 EVEN_SHARE = 0.25
+# A sample in which a channel is even may have missed all objects. Up to so many times its pixels
+# are read then, of an image that is memory-mapped or stored otherwise: all, or a finer grid.
+MAPPED_SHARES, STORED_SHARES = 1 << 8, 1 << 6
+FINE_GRID = 16
+STRIP_BYTES = 1 << 26
 # Of longer stacks so many planes are looked at, evenly spread.
 SAMPLE_PLANES = 16
 
@@ -57,7 +62,8 @@ def normalization_of(
         nothing but noise, and a few objects lie beyond, what shows those.
     planes : sequence of int or mapping, optional
         The planes to look at, as for `StoredImage.plane`; by default all, of more than 16 an even
-        choice. About a million pixels are read of all of them together.
+        choice. About a million pixels are read of all of them together, and more where these are
+        all alike.
 
     Returns
     -------
@@ -87,52 +93,77 @@ def estimate_normalization(
 
     Of each plane the smallest level that has a quarter of its share of pixels is used; if it is
     larger than the share, every n-th pixel of an array in memory and a grid of blocks of any other:
-    half of them, as the fields of one colour on a chessboard, if all of these hold something.
+    half of them, as the fields of one colour on a chessboard, if all of these hold something. What
+    is even in the sample is looked at more closely.
     """
     share = max(1, SAMPLE_PIXELS // len(planes))
     samples = [_sample(levels, share) for levels in planes]
-    blocks = [block for sample in samples for block in sample.blocks]
-    flat = [block.reshape(-1, block.shape[-1]) for block in blocks]
-    pixels = np.concatenate(flat) if len(flat) > 1 else flat[0]
-    normalization = Normalization.from_sample(pixels, percentiles or PERCENTILES)
-    if percentiles is None:
-        near = [block for sample in samples for block in sample.near]
-        normalization = reach_rare_objects(normalization, blocks, near)
-    if all(sample.blocks[0] is sample.whole for sample in samples):
-        return normalization
-    return _not_blind(normalization, pixels.dtype, [sample.whole for sample in samples])
+    found = _limits(samples, percentiles)
+    even = [i for i, (a, b) in enumerate(zip(found.low, found.high, strict=True)) if not b > a]
+    if not even or all(_size(_fitting(levels, share)) <= share for levels in planes):
+        return found
+    closer = [_closer(*pair, share, even) for pair in zip(planes, samples, strict=True)]
+    limits = _not_blind(_limits(closer, percentiles), closer, samples[0].blocks[0].dtype)
+    low, high = list(found.low), list(found.high)
+    for channel, a, b in zip(even, limits.low, limits.high, strict=True):
+        low[channel], high[channel] = a, b
+    return Normalization(tuple(low), tuple(high))
 
 
 class _Sample(NamedTuple):
-    """Pixels of a plane, (h, w, channels): what is counted, neighbours, and all if that is cheap.
+    """Pixels of a plane, (h, w, channels): what is counted, and neighbours.
 
-    `near` differs from `blocks` where those are every n-th pixel.
+    `near` differs from `blocks` where those are every n-th pixel. `ends`, (n, channels), holds the
+    smallest and the largest value of all pixels, where these were looked at.
     """
 
     blocks: list[Pixels]
     near: list[Pixels]
-    whole: Pixels | None
+    ends: Pixels | None = None
+
+
+def _limits(samples: Sequence[_Sample], percentiles: tuple[float, float] | None) -> Normalization:
+    blocks = [block for sample in samples for block in sample.blocks]
+    flat = [block.reshape(-1, block.shape[-1]) for block in blocks]
+    pixels = np.concatenate(flat) if len(flat) > 1 else flat[0]
+    normalization = Normalization.from_sample(pixels, percentiles or PERCENTILES)
+    if percentiles is not None:
+        return normalization
+    near = [block for sample in samples for block in sample.near]
+    return reach_rare_objects(normalization, blocks, near)
+
+
+def _fitting(levels: tuple[Level, ...], share: int) -> Level:
+    enough = [level for level in levels if _size(level) >= share // 4]
+    return enough[-1] if enough else levels[0]
+
+
+def _size(level: Level) -> int:
+    return level.height * level.width
+
+
+def _step(level: Level, share: int) -> int:
+    return math.ceil(math.sqrt(_size(level) / share))
 
 
 def _sample(levels: tuple[Level, ...], share: int) -> _Sample:
-    enough = [level for level in levels if level.height * level.width >= share // 4]
-    level = enough[-1] if enough else levels[0]
+    level = _fitting(levels, share)
     height, width = level.height, level.width
-    if height * width <= share:
+    if _size(level) <= share:
         whole = level.read(0, height, 0, width)
-        return _Sample([whole], [whole], whole)
+        return _Sample([whole], [whole])
     if level.in_memory:
-        step = math.ceil(math.sqrt(height * width / share))
+        step = _step(level, share)
         view = level.read(0, height, 0, width)  # a view: nothing is copied
         boxes = _blocks(height, width, share, (1, 1))
         near = [view[r0:r1, c0:c1] for _, (r0, r1, c0, c1) in boxes]
-        return _Sample([view[::step, ::step]], near, view)
+        return _Sample([view[::step, ::step]], near)
     boxes = _blocks(height, width, share, level.chunk)
     first, second = ([box for field, box in boxes if field == colour] for colour in (0, 1))
     blocks = _read(level, first)
     if not _even(blocks):
         blocks += _read(level, second)
-    return _Sample(blocks, blocks, None)
+    return _Sample(blocks, blocks)
 
 
 def _read(level: Level, boxes: Iterable[Box]) -> list[Pixels]:
@@ -164,44 +195,88 @@ def _even(blocks: Sequence[Pixels]) -> bool:
         return bool((whole > 0).all() and (high - low >= EVEN_SHARE * whole).all())
 
 
-def _not_blind(
-    normalization: Normalization, dtype: np.dtype[Any], wholes: Sequence[Pixels | None]
-) -> Normalization:
-    """Widen an even sample of a large image: what it missed must stay visible.
+def _closer(levels: tuple[Level, ...], sample: _Sample, share: int, channels: list[int]) -> _Sample:
+    """Look again at channels that are even in a sample: at all pixels, counted as in memory.
 
-    All pixels are looked at where they are in memory; of others the dtype's range is taken.
+    Or, where that takes too long, at more blocks and the smallest level.
     """
-    low, high = list(normalization.low), list(normalization.high)
-    for channel in range(normalization.channels):
-        if high[channel] > low[channel]:
+    used = levels[0].used or range(levels[0].channels)
+    levels = tuple(replace(level, used=tuple(used[i] for i in channels)) for level in levels)
+    level = _fitting(levels, share)
+    most = share * (MAPPED_SHARES if isinstance(level.array, np.memmap) else STORED_SHARES)
+    most //= len(channels)
+    if level.in_memory or _size(level) <= most:
+        nth, ends = _in_strips(level, share)
+        return _Sample([nth], [block[..., channels] for block in sample.near], ends)
+    chunk = math.prod(max(n, math.isqrt(share) // SAMPLE_GRID) for n in level.chunk)
+    grid = max(1, min(FINE_GRID, math.isqrt(most // chunk)))
+    fine = share * grid**2 // SAMPLE_GRID**2
+    boxes = _blocks(level.height, level.width, fine, level.chunk, grid)
+    blocks = [block[..., channels] for block in sample.blocks]
+    blocks += _read(level, [box for _, box in boxes])
+    if levels[-1] is not level:  # too small for a sample, and read at once
+        blocks.append(levels[-1].read(0, levels[-1].height, 0, levels[-1].width))
+    return _Sample(blocks, blocks)
+
+
+def _in_strips(level: Level, share: int) -> tuple[Pixels, Pixels]:
+    """Every n-th pixel, and the smallest and largest values of each strip of rows."""
+    step = _step(level, share)
+    chunk = level.chunk[0]
+    rows = max(1, STRIP_BYTES // (level.width * level.pixel_bytes) // chunk) * chunk
+    nth, ends = [], []
+    for r0 in range(0, level.height, rows):
+        pixels = level.read(r0, min(r0 + rows, level.height), 0, level.width)
+        nth.append(pixels[-r0 % step :: step, ::step].copy())
+        ends.append(_ends(pixels))
+    return np.concatenate(nth), np.concatenate(ends)
+
+
+def _ends(pixels: Pixels) -> Pixels:
+    """Smallest and largest finite value of each channel, (2, channels)."""
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        pixels = np.where(np.isfinite(pixels), pixels, np.nan)
+    channels = np.moveaxis(pixels, -1, 0)
+    return np.array([[end.reduce(c, axis=None) for c in channels] for end in (np.fmin, np.fmax)])
+
+
+def _not_blind(
+    limits: Normalization, samples: Sequence[_Sample], dtype: np.dtype[Any]
+) -> Normalization:
+    """Widen limits that still hold nothing: what was missed must stay visible.
+
+    To all values where all pixels were looked at, or else to the dtype's range.
+    """
+    known = [sample.ends for sample in samples if sample.ends is not None]
+    whole = Normalization.from_sample(np.concatenate(known), (0, 100)) if known else limits
+    low, high = list(limits.low), list(limits.high)
+    for channel in range(limits.channels):
+        if not high[channel] > low[channel]:
+            low[channel], high[channel] = whole.low[channel], whole.high[channel]
+        if high[channel] > low[channel] or len(known) == len(samples):
             continue
-        known = [pixels[..., channel] for pixels in wholes if pixels is not None]
-        if len(known) == len(wholes):
-            ends = (
-                float(end.reduce([end.reduce(pixels, axis=None) for pixels in known]))
-                for end in (np.fmin, np.fmax)
-            )
-            low[channel], high[channel] = (v if math.isfinite(v) else 0.0 for v in ends)
-        elif dtype.kind in "iu":
+        if dtype.kind in "iu":
             high[channel] = float(np.iinfo(dtype).max)
         elif dtype.kind == "b":
             low[channel], high[channel] = 0.0, 1.0
     return Normalization(tuple(low), tuple(high))
 
 
-def _blocks(height: int, width: int, share: int, chunk: tuple[int, int]) -> list[tuple[int, Box]]:
+def _blocks(
+    height: int, width: int, share: int, chunk: tuple[int, int], grid: int = SAMPLE_GRID
+) -> list[tuple[int, Box]]:
     """Evenly spread blocks, `share` pixels together, each in few chunks.
 
     Each is (r0, r1, c0, c1), after 0 or 1 for the colour of its field on a chessboard.
     """
-    side = max(1, math.isqrt(share) // SAMPLE_GRID)
-    h = min(height, max(side, share // SAMPLE_GRID**2 // max(1, min(width, side))))
-    w = min(width, max(side, share // SAMPLE_GRID**2 // max(1, min(height, side))))
+    side = max(1, math.isqrt(share) // grid)
+    h = min(height, max(side, share // grid**2 // max(1, min(width, side))))
+    w = min(width, max(side, share // grid**2 // max(1, min(height, side))))
     blocks = []
-    for i in range(SAMPLE_GRID):
-        for j in range(SAMPLE_GRID):
-            r0 = round((height - h) * (i + 0.5) / SAMPLE_GRID)
-            c0 = round((width - w) * (j + 0.5) / SAMPLE_GRID)
+    for i in range(grid):
+        for j in range(grid):
+            r0 = round((height - h) * (i + 0.5) / grid)
+            c0 = round((width - w) * (j + 0.5) / grid)
             r0, c0 = _aligned(r0, h, chunk[0]), _aligned(c0, w, chunk[1])
             blocks.append(((i + j) % 2, (r0, r0 + h, c0, c0 + w)))
     return blocks

@@ -44,7 +44,9 @@ def open_zarr(path: Path | str, series: int = 0) -> StoredImage:
     if zarr is None:
         raise ImageError(f"Reading {path} needs zarr 3 or newer: {EXTRA}.")
     try:
-        node = zarr.open(str(path), mode="r")
+        # zarr takes the name of a zip file for that of a folder.
+        zipped = isinstance(path, Path) and path.is_file()
+        node = zarr.open(zarr.storage.ZipStore(path) if zipped else str(path), mode="r")
     except Exception as error:  # which kind depends on the store and on zarr's version
         raise ImageError(
             f"{path} can't be opened as zarr ({type(error).__name__}: {error})."

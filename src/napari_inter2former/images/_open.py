@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 import weakref
 from collections.abc import Iterable
 from contextlib import suppress
+from html import unescape
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -82,7 +84,7 @@ def open_stored(path: str | os.PathLike[str], series: int = 0) -> StoredImage:
     if "://" in str(path):
         return open_zarr(str(path), series)
     path = Path(path)
-    if path.is_dir() or ".zarr" in {suffix.lower() for suffix in path.suffixes[-2:]}:
+    if path.is_dir() or path.name.lower().endswith((".zarr", ".zarr.zip")):
         if not path.exists():
             raise ImageError(f"There is no file or folder {path}.")
         return open_zarr(path, series)
@@ -118,6 +120,7 @@ def _open_tiff(path: Path, series: int) -> StoredImage:
         last = [level.pages[-1] for level in chosen.levels[1:]]
         last = [page for page in last if page is not None and page.parent is opened.tiff]
         _check_complete(chain(opened.tiff.pages, last), path)
+        _check_planes(chosen, opened.tiff.ome_metadata, path)
         if not _has_codec(chosen.keyframe):
             return _without_codec(path, opened, series)
         levels = [_tiff_level(opened, path, series, number) for number in range(len(chosen.levels))]
@@ -218,6 +221,25 @@ def _check_complete(pages: Iterable[Any], path: Path) -> None:
                 f"{path} is cut short: it has {size} bytes and should have {end} or more. Its "
                 "copying or download must have broken off; get it again."
             )
+
+
+def _check_planes(series: Any, metadata: str | None, path: Path) -> None:
+    """Refuse an image whose planes are in files that aren't there; tifffile would give zeros.
+
+    Planes that were never recorded, as when a recording was stopped, are zeros indeed. (A single
+    name may be that of the file itself, before it was renamed.)
+    """
+    named = {unescape(name) for name in re.findall(r'FileName="([^"]+)"', metadata or "")}
+    gone = sorted(name for name in named if not (path.parent / name).exists())
+    # What lies in one piece lacks no plane, and its pages need not be gone through.
+    if len(named) < 2 or not gone or series.dataoffset is not None:
+        return
+    missing = sum(page is None for page in series.pages)
+    if missing:
+        raise ImageError(
+            f"{path} is incomplete: {missing} of its {len(series.pages)} planes are missing. Put "
+            f"these files beside it: {', '.join(gone)}."
+        )
 
 
 def _tiff_level(opened: _Opened, path: Path, series: int, number: int) -> Any:
