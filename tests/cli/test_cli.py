@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import subprocess
@@ -108,6 +109,23 @@ def test_segment_a_folder_with_the_clicks_of_one_image(tmp_path, clicks, capsys)
 def test_segment_writes_tiff_only(tmp_path, tissue_image, clicks, capsys):
     line = fails(capsys, "segment", tissue_image, clicks, "--out", tmp_path / "labels.png")
     assert ".tif" in line
+
+
+@pytest.mark.parametrize("option", ["--format=zarr", "--workers=1", "--scheduler=tcp://x:1"])
+def test_options_for_many_images_are_not_ignored_for_one(
+    tmp_path, tissue_image, clicks, option, capsys
+):
+    line = fails(capsys, "segment", tissue_image, clicks, "--out", tmp_path / "x.tif", option)
+    assert f"{option.split('=')[0]} is for many images" in line
+
+
+def test_a_path_that_the_stream_can_not_hold(tmp_path, weights, tissue_image, clicks, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", write_through=True)
+    monkeypatch.setattr(sys, "stdout", stream)
+    out = tmp_path / "\u7d30\u80de.tif"
+    assert main(["segment", str(tissue_image), str(clicks), "--out", str(out),
+                 "--model", weights]) == 0  # fmt: skip
+    assert b"\\u7d30\\u80de.tif" in stream.buffer.getvalue()
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_inter2former._files import OutputError
 from napari_inter2former.errors import PromptError
 from napari_inter2former.model.inter2former import ImageFeatures
 from napari_inter2former.predictor import DiskCache, Predictor, precompute
@@ -201,6 +202,29 @@ def test_a_disk_that_refuses_costs_one_warning(model, tmp_path):
         predictor.prefetch(140, 120)
     predictor.prefetch(10, 10)  # warnings are errors
     predictor.predict(CLICKS[:1])
+
+
+def test_precompute_tells_that_nothing_can_be_kept(model, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("in the way")
+    kept = DiskCache(tmp_path / "kept")
+    for cache, reason in [
+        (DiskCache(blocked / "folder"), "kept in this cache"),
+        (DiskCache(tmp_path / "kept", read_only=True), "only read"),
+        (DiskCache(tmp_path / "small", max_bytes=1), "its limit"),
+    ]:
+        predictor = Predictor(model, disk_cache=cache)
+        predictor.set_image(IMAGE)
+        with pytest.raises(OutputError, match=reason) as caught:
+            precompute(predictor)
+        assert str(cache.folder) in str(caught.value)
+    # What is there already needs no room.
+    predictor = Predictor(model, disk_cache=kept)
+    predictor.set_image(IMAGE)
+    assert precompute(predictor) > 0
+    again = Predictor(model, disk_cache=DiskCache(tmp_path / "kept", read_only=True))
+    again.set_image(IMAGE)
+    assert precompute(again) == 0
 
 
 def hammer(folder, seed):

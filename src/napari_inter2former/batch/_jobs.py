@@ -16,6 +16,7 @@ from napari_inter2former._files import OutputError
 from napari_inter2former.batch._inputs import output_stem
 from napari_inter2former.batch._outputs import (
     FORMATS,
+    is_unchanged,
     read_provenance,
     write_planes,
     write_table,
@@ -131,12 +132,19 @@ def outputs_of(image: str | Path, out: str | Path, form: str = "tiff") -> dict[s
     -------
     dict
         ``image``, ``labels`` and ``table`` for `Job`, as absolute paths.
+
+    Raises
+    ------
+    OutputError
+        If they would replace the image, or lie inside it.
     """
     image, out = Path(image), Path(out)
     stem = output_stem(image)
+    labels = out / f"{stem}_labels{FORMATS[form]}"
+    _check_apart(image, labels)
     return {
         "image": str(image.absolute()),
-        "labels": str((out / f"{stem}_labels{FORMATS[form]}").absolute()),
+        "labels": str(labels.absolute()),
         "table": str((out / f"{stem}_objects.csv").absolute()),
     }
 
@@ -162,27 +170,60 @@ def is_done(job: Job) -> bool:
     Raises
     ------
     OutputError
-        If there are labels that are not this command's to replace.
+        If the outputs would damage the image, or replace what is not this command's to replace.
     """
     labels = Path(job.labels)
-    if job.table:
-        _check_ours(job, labels)
+    _check_outputs(job)
     if not (labels.exists() and Path(job.table).is_file()):
         return False
     return read_provenance(labels) == provenance(job)
 
 
+def _check_outputs(job: Job) -> None:
+    """Refuse to damage the image, or to replace what is not this command's to replace."""
+    labels = Path(job.labels)
+    _check_apart(Path(job.image), labels)
+    if job.table:
+        _check_ours(job, labels)
+    # A file that the user names is replaced, but a folder may hold anything.
+    elif labels.is_dir() and not is_unchanged(labels):
+        raise OutputError(
+            f"{labels}: this folder holds something else than labels as this program has written "
+            "them, and is not replaced. Give another name as --out, or move it."
+        )
+
+
+def _check_apart(image: Path, labels: Path) -> None:
+    """Refuse labels that would replace the image, or a folder that it is in, or lie inside it."""
+    image_at, at = image.resolve(), labels.resolve()
+    if any(_is_same(at, each) for each in (image_at, *image_at.parents)):
+        raise OutputError(f"{labels}: the labels would replace the image; choose another name.")
+    if any(_is_same(image_at, each) for each in at.parents):
+        raise OutputError(
+            f"{labels}: the labels would lie inside the image {image}, and change it. Give a place "
+            "outside of it as --out."
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one == other or one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
+
+
 def _check_ours(job: Job, labels: Path) -> None:
     """Refuse to replace labels that were corrected by hand, or made by another command.
 
-    Those of the other format have the same table, so they can't lie in one folder.
+    Those of the other format have the same table, so they can't lie in one folder. A table without
+    labels is somebody else's: ours is written last, and removed first.
     """
     used = next((ending for ending in FORMATS.values() if labels.name.endswith(ending)), "")
     for ending in FORMATS.values():
         other = labels.with_name(labels.name.removesuffix(used) + ending)
         if not other.exists():
             continue
-        made = read_provenance(other)
+        made = read_provenance(other) if is_unchanged(other) else None
         if other == labels and made is not None and made.get("kind") == job.kind:
             continue
         what = (
@@ -193,6 +234,11 @@ def _check_ours(job: Job, labels: Path) -> None:
         raise OutputError(
             f"{other}: these labels {what}, and are not replaced. Give another folder as --out, or "
             "move them."
+        )
+    if not labels.exists() and Path(job.table).exists():
+        raise OutputError(
+            f"{job.table}: this table has no labels beside it that this command has made, and is "
+            "not replaced. Give another folder as --out, or move it."
         )
 
 
@@ -245,10 +291,8 @@ def write_results(
     Raises
     ------
     OutputError
-        If they can't be written, or would replace the image.
+        If they can't be written, or are not to be replaced.
     """
-    if Path(job.labels).resolve() == Path(job.image).resolve():
-        raise OutputError(f"{job.labels}: the labels would replace the image; choose another name.")
 
     def check() -> None:
         if image_state(Path(job.image)) != made["state"]:
@@ -256,6 +300,7 @@ def write_results(
                 f"{job.image} was changed while it was being worked on; nothing was written. "
                 "Run the command again when it is complete."
             )
+        _check_outputs(job)  # the user may have corrected them meanwhile
         # The table comes last: where it is, the labels are whole.
         if job.table:
             _remove(Path(job.table))

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Any
 from napari_inter2former._files import OutputError, write_csv
 from napari_inter2former._labels import write_tiff
 from napari_inter2former.batch._layout import Layout
-from napari_inter2former.batch._zarr import write_zarr
+from napari_inter2former.batch._zarr import CONTENTS, contents_of, write_zarr
 from napari_inter2former.images import ome_attributes, planes_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-__all__ = ["FORMATS", "read_provenance", "write_labels", "write_planes", "write_table"]
+__all__ = [
+    "FORMATS",
+    "is_unchanged",
+    "read_provenance",
+    "write_labels",
+    "write_planes",
+    "write_table",
+]
 
 FORMATS = {"tiff": ".ome.tif", "zarr": ".ome.zarr"}
 """Formats of labels, and how their file names end."""
@@ -72,7 +79,7 @@ def write_planes(
     OutputError
         When it cannot be written.
     """
-    write = write_zarr if path.suffix == ".zarr" else _write_tiff
+    write = write_zarr if _is_zarr(path) else _write_tiff
     try:
         write(path, planes, layout, {PROVENANCE: dict(provenance)}, check)
     except OutputError:
@@ -85,9 +92,8 @@ def write_planes(
 def read_provenance(path: Path) -> dict[str, Any] | None:
     """Return what labels were made from; None if there are none or they don't say."""
     try:
-        if path.suffix == ".zarr":
-            text = json.loads((path / "zarr.json").read_text(encoding="utf-8"))
-            return dict(text["attributes"][PROVENANCE])
+        if _is_zarr(path):
+            return dict(_attributes(path)[PROVENANCE])
         import tifffile
 
         with tifffile.TiffFile(path) as file:
@@ -102,6 +108,19 @@ def read_provenance(path: Path) -> dict[str, Any] | None:
     return None
 
 
+def is_unchanged(path: Path) -> bool:
+    """Whether labels are those that were written here, without corrections made since.
+
+    Other programs write a TIFF anew, without its provenance, but a zarr chunk by chunk.
+    """
+    if read_provenance(path) is None:
+        return False
+    try:
+        return not _is_zarr(path) or bool(_attributes(path).get(CONTENTS) == contents_of(path))
+    except OSError:
+        return False
+
+
 def write_table(path: Path, table: Mapping[str, Any]) -> None:
     """Write a table of objects as CSV, whole or not at all.
 
@@ -112,6 +131,15 @@ def write_table(path: Path, table: Mapping[str, Any]) -> None:
     """
     rows = zip(*table.values(), strict=True)
     write_csv(path, table, ([_number(value) for value in row] for row in rows))
+
+
+def _is_zarr(path: Path) -> bool:
+    return path.suffix.lower() == ".zarr"
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    attributes: dict[str, Any] = json.loads((path / "zarr.json").read_text("utf-8"))["attributes"]
+    return attributes
 
 
 def _number(value: Any) -> str:

@@ -50,9 +50,9 @@ def check_room(jobs: Sequence[Job]) -> None:
         for job in jobs:
             try:
                 image = open_image(job.image)
+                predictor.set_image(np.broadcast_to(np.uint8(0), image.plane_shape))
             except ImageError:
                 continue  # the worker will say what is wrong
-            predictor.set_image(np.broadcast_to(np.uint8(0), image.plane_shape))
             windows += len(predictor.first_windows()) * image.planes
         side = predictor.model.config.window
         predictor.set_image(np.zeros((side, side), np.uint8))

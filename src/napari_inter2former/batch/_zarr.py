@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 
     from napari_inter2former.batch._layout import Layout
 
-__all__ = ["write_zarr"]
+__all__ = ["CONTENTS", "contents_of", "write_zarr"]
 
+CONTENTS = "inter2former_contents"
+"""Attribute with the `contents_of` the labels as they were written."""
 ORDER = "tzyx"
 """What OME-Zarr prescribes."""
 PIECE = 4 * TILE
@@ -64,8 +67,23 @@ def write_zarr(
                 filled = _shrunk(fine, at, coarse, below, filled)
                 at = below
         group.attrs["ome"] = _ome_metadata(path.name, names, layout, shapes)
-        group.attrs.update(attributes)
+        group.attrs.update({**attributes, CONTENTS: contents_of(beside)})
         check()
+
+
+def contents_of(folder: Path) -> str:
+    """Return a digest of what a group holds, by the names and bytes of the files.
+
+    Labels are small on disk, so they are read as a whole: times of change don't outlive a copy.
+    Left out are the group's own metadata, where the digest is kept, and hidden files.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("[!.]*")}
+    for name, path in sorted(files.items()):
+        if path.is_file() and name != "zarr.json":
+            with path.open("rb") as file:
+                digest.update(name.encode() + b"\0" + hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def _library(path: Path) -> Any:

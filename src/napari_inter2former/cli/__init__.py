@@ -7,6 +7,7 @@ imported in `run`, so that ``--help`` is quick.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit status: 0, or 2 after an error of the user's input, which is printed as one line.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # Redirected on Windows they can't hold every path; that must not end what was done.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     parsed = make_parser().parse_args(arguments)
     try:
         return int(parsed.run(parsed))

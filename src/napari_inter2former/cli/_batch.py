@@ -21,13 +21,12 @@ IMAGES_HELP = "image files, folders, zarr groups, or patterns in quotes"
 
 
 def add_batch_options(parser: argparse._ActionsContainer) -> None:
-    """Declare the options of workers."""
+    """Declare the options of workers; those that are not given are None."""
     parser.add_argument(
         "--workers",
         type=natural,
-        default=1,
         metavar="N",
-        help="processes on this machine, by Dask if more than one (%(default)s)",
+        help="processes on this machine, by Dask if more than one (1)",
     )
     parser.add_argument(
         "--scheduler", metavar="ADDRESS", help="a Dask scheduler to use instead, tcp://..."
@@ -41,12 +40,11 @@ def add_batch_options(parser: argparse._ActionsContainer) -> None:
 
 
 def add_format_option(parser: argparse._ActionsContainer) -> None:
-    """Declare the option of the labels' format."""
+    """Declare the option of the labels' format; None means TIFF."""
     parser.add_argument(
         "--format",
         choices=("tiff", "zarr"),
-        default="tiff",
-        help="of the labels: tiled OME-TIFF or OME-Zarr (%(default)s)",
+        help="of the labels: tiled OME-TIFF or OME-Zarr (tiff)",
     )
 
 
@@ -56,7 +54,7 @@ def threads_of(arguments: argparse.Namespace) -> int:
         return int(arguments.threads)
     if arguments.scheduler is not None:
         return 1
-    return max(1, processors() // int(arguments.workers))
+    return max(1, processors() // (arguments.workers or 1))
 
 
 def run_batch(jobs: Sequence[Job], arguments: argparse.Namespace, unit: str = "objects") -> int:
@@ -79,7 +77,7 @@ def run_batch(jobs: Sequence[Job], arguments: argparse.Namespace, unit: str = "o
             bar.update()
 
         outcomes = run_jobs(
-            jobs, workers=arguments.workers, scheduler=arguments.scheduler, progress=progress
+            jobs, workers=arguments.workers or 1, scheduler=arguments.scheduler, progress=progress
         )
     failed = [outcome for outcome in outcomes if outcome.error]
     skipped = sum(outcome.skipped for outcome in outcomes)

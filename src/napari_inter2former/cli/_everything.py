@@ -75,16 +75,16 @@ def run(arguments: argparse.Namespace) -> int:
     rendering = rendering_of(arguments)
     images = find_images(arguments.images)
     load_model(arguments.model)  # what can't be used is said before any work
+    jobs = [
+        Job(
+            kind="everything",
+            model=arguments.model,
+            settings=settings,
+            rendering=rendering,
+            threads=threads_of(arguments),
+            **outputs_of(image, arguments.out, arguments.format or "tiff"),  # type: ignore[arg-type]
+        )
+        for image in images
+    ]
     with claimed(arguments.out):
-        jobs = [
-            Job(
-                kind="everything",
-                model=arguments.model,
-                settings=settings,
-                rendering=rendering,
-                threads=threads_of(arguments),
-                **outputs_of(image, arguments.out, arguments.format),  # type: ignore[arg-type]
-            )
-            for image in images
-        ]
         return run_batch(jobs, arguments)

@@ -78,6 +78,12 @@ def _run_one(arguments: argparse.Namespace) -> int:
             f"{arguments.image}: this is a folder, and {arguments.clicks} is not. For many images "
             "give a folder with the clicks of each, too; for one image, its file."
         )
+    for name in ("format", "workers", "scheduler"):
+        if getattr(arguments, name) is not None:
+            raise BatchError(
+                f"--{name} is for many images; leave it out for one (the name of --out tells the "
+                f"format), or give a folder instead of {arguments.clicks}."
+            )
     if out.suffix.lower() not in (".tif", ".tiff", ".zarr"):
         raise OutputError(
             f"{out}: labels are written as OME-TIFF or OME-Zarr; give a name that ends in .tif, "
@@ -110,18 +116,18 @@ def _run_many(arguments: argparse.Namespace) -> int:
     rendering = rendering_of(arguments)
     images = find_images([arguments.image])
     load_model(arguments.model)  # what can't be used is said before any work
+    jobs = [
+        Job(
+            kind="segment",
+            clicks=str(_clicks_of(image, arguments.clicks).absolute()),
+            model=arguments.model,
+            rendering=rendering,
+            threads=threads_of(arguments),
+            **outputs_of(image, arguments.out, arguments.format or "tiff"),  # type: ignore[arg-type]
+        )
+        for image in images
+    ]
     with claimed(arguments.out):
-        jobs = [
-            Job(
-                kind="segment",
-                clicks=str(_clicks_of(image, arguments.clicks).absolute()),
-                model=arguments.model,
-                rendering=rendering,
-                threads=threads_of(arguments),
-                **outputs_of(image, arguments.out, arguments.format),  # type: ignore[arg-type]
-            )
-            for image in images
-        ]
         return run_batch(jobs, arguments)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from napari_inter2former import __version__
-from napari_inter2former._files import replacing
+from napari_inter2former._files import OutputError, replacing
 from napari_inter2former.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class DiskCache:
     Raises
     ------
     ValueError
-        If a limit is negative, or the environment variable no number (`SettingsError`).
+        If a limit is negative, or the environment variable no such number (`SettingsError`).
     """
 
     def __init__(
@@ -129,9 +129,7 @@ class DiskCache:
         if self.read_only:
             return
         try:
-            data = _pack(features, key)
-            with replacing(self._path(key)) as part:
-                part.write_bytes(data)
+            self.write(key, features)
         except OSError as error:
             if not self._failed:
                 self._failed = True
@@ -141,7 +139,18 @@ class DiskCache:
                     UserWarning,
                     stacklevel=2,
                 )
-            return
+
+    def write(self, key: str, features: Any) -> None:
+        """Store features.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
+        data = _pack(features, key)
+        with replacing(self._path(key)) as part:
+            part.write_bytes(data)
         if self._unchecked is None or self._unchecked + len(data) > self.max_bytes // 16:
             self.clean()
         else:
@@ -234,6 +243,24 @@ class StoredFeatures:
         """Store the features of a window of this content."""
         self.cache.put(self._key(window), features)
 
+    def write(self, window: str, features: Any) -> None:
+        """Store the features of a window of this content.
+
+        Raises
+        ------
+        OutputError
+            If they can't be kept.
+        """
+        refused = f"{self.cache.folder}: features can't be kept in this cache"
+        if self.cache.read_only:
+            raise OutputError(f"{refused}, which is only read from here.")
+        try:
+            self.cache.write(self._key(window), features)
+        except OSError as error:
+            raise OutputError(f"{refused} ({error.strerror or error}).") from error
+        if window not in self:
+            raise OutputError(f"{refused}: its limit is less than one window takes ({CACHE_GB}).")
+
     def _key(self, window: str) -> str:
         text = f"{window} {self._weights}"
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
@@ -259,9 +286,12 @@ def _chosen_bytes() -> int:
     """Return the size that the environment asks for, or the default."""
     wanted = os.environ.get(CACHE_GB) or str(MAX_GB)
     try:
-        return int(float(wanted) * 2**30)
+        chosen = int(float(wanted) * 2**30)
     except (ValueError, OverflowError) as error:
         raise SettingsError(f"{CACHE_GB}={wanted} is no number of gigabytes.") from error
+    if chosen < 0:
+        raise SettingsError(f"{CACHE_GB}={wanted} is negative; give 0 or more gigabytes.")
+    return chosen
 
 
 def _stored(features: Any) -> list[str]:

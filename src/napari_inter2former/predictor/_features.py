@@ -52,13 +52,19 @@ class WindowFeatures:
         return features
 
     def store(self, window: Window) -> bool:
-        """Make sure that the features of a window are on disk; return whether they were not."""
+        """Make sure that the features of a window are on disk; return whether they were not.
+
+        Raises
+        ------
+        OutputError
+            If they can't be kept there.
+        """
         assert self._stored is not None
         pixels, key = self._pixels(window)
         if self._stored.touch(key):
             return False
-        self._stored.put(key, self._engine.encode(pixels, key))
-        return key in self._stored
+        self._stored.write(key, self._engine.encode(pixels, key))
+        return True
 
     def is_ready(self, window: Window) -> bool:
         """Whether the features of a window are there."""

@@ -43,6 +43,8 @@ def precompute(
     ------
     ImageError
         If no image is set, or it can't be read.
+    OutputError
+        If the cache can't keep them.
     PromptError
         If a zoom can't be used, or the region lies outside the image.
     ValueError

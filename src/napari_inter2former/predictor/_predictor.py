@@ -294,6 +294,8 @@ class Predictor:
         ------
         ImageError
             If no image is set, or it can't be read here.
+        OutputError
+            If the cache can't keep them.
         ValueError
             If there is no cache on disk.
         """
