@@ -37,7 +37,7 @@ class Key:
 
 
 # Bound on the clicks layer only: the active layer wins over every other binding, and of the Points
-# layer's own keys only the delete key is among these, which goes on deleting points that are selected.
+# layer's own keys only the delete key is among these, which still deletes points that are selected.
 KEYS = (
     Key("accept", "Enter", "Enter"),
     Key("discard", "Escape", "Esc"),
