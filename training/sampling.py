@@ -78,8 +78,13 @@ class SamplingOptions:
     superpixels: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.side % 32:
-            raise DatasetError(f"--side must be a multiple of 32, not {self.side}.")
+        check_side(self.side)
+
+
+def check_side(side: int) -> None:
+    """Refuse sides of crops, in pixels, that the network has no whole windows for."""
+    if side % 32:
+        raise DatasetError(f"--side must be a multiple of 32, not {side}.")
 
 
 @dataclass(frozen=True)
@@ -265,9 +270,11 @@ def batches(
                 dataset = datasets[rng.choice(len(datasets), p=weights)]
                 image = dataset.images[int(rng.integers(len(dataset.images)))]
                 crop = draw_crop(image, batch, rng)
-            failures = 0 if crop is not None else failures + 1
-            if crop is not None:
-                crops.append(crop)
+            if crop is None:
+                failures += 1
+                continue
+            failures = 0
+            crops.append(crop)
         images, targets, labels = zip(*crops, strict=True)
         yield Batch(
             torch.from_numpy(np.stack(images)),

@@ -33,6 +33,7 @@ from napari_inter2former.model import Inter2Former
 from napari_inter2former.training.augmentation import augment
 from napari_inter2former.training.interruptions import RegularSaves, StopRequest
 from napari_inter2former.training.loop import mean
+from napari_inter2former.training.sampling import check_side
 from napari_inter2former.training.synthetic import draw_scene
 from napari_inter2former.weights import save_weights
 
@@ -169,8 +170,7 @@ def learn(
     metadata : mapping
         What the weights file says about the training, beside its steps and minutes.
     """
-    if options.side % 32:
-        raise DatasetError(f"--side must be a multiple of 32, not {options.side}.")
+    check_side(options.side)
     rng = np.random.default_rng(options.seed)
     source = crops(
         Images(find_images(options.images)), options.crops, options.side, options.synthetic, rng

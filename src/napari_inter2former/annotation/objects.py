@@ -63,6 +63,12 @@ class Accepted:
         assert self.state.plane is not None
         return self.target, self.state.plane, self.number
 
+    @property
+    def write(self) -> Write:
+        """What puts it into the labels."""
+        assert self.state.plane is not None
+        return Write(self.target, self.state.plane, self.edit)
+
     def holds(self, row: int, column: int) -> bool:
         """Whether a pixel of its plane belongs to it."""
         r0, c0, r1, c1 = self.edit.box

@@ -187,20 +187,17 @@ class Session:
             If there is no mask, or other objects cover all of it.
         """
         mask = self.check_accept()
-        plane = self.state.plane
-        assert plane is not None
         edit = plan_edit(view, mask.data, mask.box, number, rule)
         if edit.area == 0:
             raise NothingToAcceptError(
                 "Other objects cover the whole mask, and they are kept. Add a click beside them, "
                 "or choose to replace other objects."
             )
-        write = Write(target, plane, edit)
         state = replace(self.state, reopened=None).without_mask(LARGE)
         record = Accepted(number, target, edit, state)
-        self._go(_Past("accept", State(), write, added=record))
+        self._go(_Past("accept", State(), record.write, added=record))
         self._ask()
-        return Step("accept", write)
+        return Step("accept", record.write)
 
     def add_found(self, write: Write) -> None:
         """Note that what a search found goes into the labels; the current object stays."""
@@ -217,10 +214,7 @@ class Session:
         record = self.state.reopened
         if not self.state.clicks and record is None:
             return None
-        write = None
-        if record is not None:
-            assert record.state.plane is not None
-            write = Write(record.target, record.state.plane, record.edit)
+        write = record.write if record is not None else None
         self._go(_Past("discard", State(), write, added=record))
         self._ask()
         return Step("discard", write)
@@ -248,9 +242,8 @@ class Session:
                 "Finish the current object first: Enter accepts it, Esc discards it."
             )
         record = self._without_later(record)
-        assert record.state.plane is not None
-        write = Write(record.target, record.state.plane, record.edit, forward=False)
-        self._go(_Past("reopen", replace(record.state, reopened=record), write, removed=record))
+        write, state = record.write.back(), replace(record.state, reopened=record)
+        self._go(_Past("reopen", state, write, removed=record))
         return Step("reopen", write, self._ask())
 
     def remove(self, record: Accepted) -> Step:
@@ -267,8 +260,7 @@ class Session:
             Its `write` is to be written.
         """
         record = self._without_later(record)
-        assert record.state.plane is not None
-        write = Write(record.target, record.state.plane, record.edit, forward=False)
+        write = record.write.back()
         self._go(_Past("remove", self.state, write, removed=record))
         return Step("remove", write)
 
